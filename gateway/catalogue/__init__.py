@@ -1,0 +1,5 @@
+"""The Llama models: what they are called everywhere, how large they are, who serves them, at what price, until when."""
+
+from gateway.catalogue.catalogue import Catalogue, Host, Model
+
+__all__ = ["Catalogue", "Host", "Model"]
