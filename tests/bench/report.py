@@ -1,0 +1,128 @@
+"""The results as a Markdown table for people and as JSON for programs."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .cases import TITLES
+from .stats import Round, Spread, ratios, spreads
+
+PREFERRED_BASE = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A finished benchmark: rounds per target (none where a round failed), what was left out, what went wrong."""
+
+    options: Mapping[str, object]
+    rounds: Mapping[str, Sequence[Round | None]]
+    left_out: Mapping[str, str]
+    problems: Sequence[str]
+
+    @property
+    def base(self) -> str | None:
+        """Return the target the others are compared with: the gateway, else the first that costs CPU."""
+        costing = [name for name, rounds in self.rounds.items() if any("cpu_us" in (r or {}) for r in rounds)]
+        return PREFERRED_BASE if PREFERRED_BASE in costing else next(iter(costing), None)
+
+    def spreads(self) -> dict[str, dict[str, Spread]]:
+        """Return target -> metric -> median and range."""
+        return {name: spreads(r for r in rounds if r) for name, rounds in self.rounds.items()}
+
+    def ratios(self) -> dict[str, dict[str, Spread]]:
+        """Return target -> metric -> how many times the base's figure, round by round."""
+        if self.base is None:
+            return {}
+        base = self.rounds[self.base]
+        return {name: ratios(rounds, base) for name, rounds in self.rounds.items() if name != self.base}
+
+
+def machine() -> dict[str, object]:
+    """Return what the figures depend on besides the code."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def number(value: float) -> str:
+    """Return a figure with about three digits that mean something."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def cell(found: Spread | None) -> str:
+    """Return median (lowest-highest), or a dash where there is no figure."""
+    if found is None:
+        return "-"
+    middle = number(found.median)
+    return middle if len(found.rounds) == 1 else f"{middle} ({number(found.low)} to {number(found.high)})"
+
+
+def table(columns: Mapping[str, Mapping[str, Spread]], connections: object) -> str:
+    """Return a Markdown table: a row a metric, a column a target."""
+    head = f"| | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}"
+    rows = []
+    for metric, title in TITLES.items():
+        cells = [cell(found.get(metric)) for found in columns.values()]
+        if any(text != "-" for text in cells):
+            rows.append(f"| {title.format(many=connections)} | {' | '.join(cells)} |")
+    return "\n".join([head, *rows])
+
+
+def _notes(report: Report) -> list[str]:
+    left = [f"- Left out: {name}: {reason}" for name, reason in report.left_out.items()]
+    return left + [f"- **Not to be believed:** {problem}" for problem in report.problems]
+
+
+def markdown(report: Report) -> str:
+    """Return the whole report for people."""
+    facts, many = machine(), report.options["connections"]
+    asked = {name: value for name, value in report.options.items() if name != "targets"}
+    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in (facts | asked).items())
+    parts = [
+        "# Benchmark",
+        "Median over the rounds (lowest to highest). CPU is user + system time of the target's own processes.",
+        f"{told}.",
+        table(report.spreads(), many),
+    ]
+    if compared := report.ratios():
+        parts += [f"## Times the figure of {report.base}, round by round", table(compared, many)]
+    if notes := _notes(report):
+        parts += ["## Notes", "\n".join(notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(report: Report) -> str:
+    """Return the whole report for programs."""
+
+    def plain(columns: Mapping[str, Mapping[str, Spread]]) -> dict[str, dict[str, object]]:
+        return {name: {metric: asdict(found) for metric, found in row.items()} for name, row in columns.items()}
+
+    whole = {
+        "machine": machine(),
+        "options": dict(report.options),
+        "targets": plain(report.spreads()),
+        "ratio_base": report.base,
+        "ratios": plain(report.ratios()),
+        "left_out": dict(report.left_out),
+        "problems": list(report.problems),
+    }
+    return json.dumps(whole, indent=2) + "\n"
+
+
+def write(report: Report, stem: Path) -> None:
+    """Write STEM.md and STEM.json."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    Path(f"{stem}.md").write_text(markdown(report))
+    Path(f"{stem}.json").write_text(as_json(report))
