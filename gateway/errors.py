@@ -6,6 +6,7 @@ GatewayError
 │   ├── Unauthorized         401
 │   ├── Forbidden            403
 │   ├── ModelNotFound        404
+│   ├── UnknownPath          404  nothing is served there
 │   ├── RequestTimeout       408  the body did not arrive in time
 │   ├── TooLarge             413
 │   ├── NotCached            504  only-if-cached, and it is not
@@ -30,8 +31,7 @@ GatewayError
 │   ├── StreamCut            502  ended before it was finished
 │   ├── ContextExceeded      400  a larger window may hold it
 │   ├── Refused              400  a content filter; not routed around
-│   ├── Rejected             4xx  the upstream found the request wrong
-│   └── Exhausted            the last of several; keeps its status, tells the SDK not to retry
+│   └── Rejected             4xx  the upstream found the request wrong
 └── InternalError          500  ours
     └── Draining             503  shutting down
 """

@@ -194,6 +194,7 @@ class Outcome(NamedTuple):
     error_type: str = ""
     message: str = ""
     retry_after: float | None = None
+    rest: float = 0.0  # seconds of waiting for the upstream after its first content
     streamed: bool = True
     answered: str | None = None  # the model's name as the upstream gave it
 
