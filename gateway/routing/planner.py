@@ -1,0 +1,153 @@
+"""The decision: whom to try, best first, and why the others are out. Pure: same arguments, same plan."""
+
+from collections.abc import Sequence
+from operator import mul
+
+from gateway.errors import GatewayError, NoCandidate, NothingFits, TooLongForAll
+from gateway.routing.filters import FILTERS
+from gateway.routing.forecast import Case, believed, best_by_model, forecast
+from gateway.routing.policy import Route
+from gateway.routing.stats import EXPECTED_OUTPUT, UNSEEN, StatsBook
+from gateway.routing.terms import TERMS
+from gateway.types import ChatRequest, Choice, Plan, Rejection
+
+TIE = 0.05  # scores closer than this share are a tie, and chance decides
+PROBE_SHARE = 0.01  # of requests try the deployment that was measured longest ago
+PROBE_AGE = 60.0  # seconds after which a measurement is old enough for that
+GOLDEN = 0.6180339887  # its multiples spread evenly over [0, 1): one number shuffles any count of candidates
+BUSY_RETRY = 1.0  # seconds to wait when everything is full
+
+
+def plan(request: ChatRequest, route: Route, book: StatsBook, now: float, chance: float) -> Plan:
+    """The plan of one request on its route; `now` is monotonic seconds, `chance` is in [0, 1).
+
+    Raises NothingFits, TooLongForAll or NoCandidate when every deployment is out.
+    """
+    cases = consider(request, route, book, now)
+    passed, rejected = sift(cases)
+    if not passed:
+        passed, rejected = pardon(cases, rejected)
+    if not passed:
+        raise nobody(route, rejected, book, now)
+    choices = rank(route, passed, chance)
+    probing = probe(choices, book, now, chance)
+    reason = f"probing {choices[0].deployment.name}, not measured lately" if probing else why(choices)
+    return Plan(route.name, route.weights, tuple(choices), route.excluded + tuple(rejected), reason)
+
+
+def consider(request: ChatRequest, route: Route, book: StatsBook, now: float) -> list[Case]:
+    """A case for each candidate of the route, with its forecast."""
+    best = best_by_model(route, book)
+    expected = book.output.get(route.name, EXPECTED_OUTPUT)
+    deployments, in_flight = book.deployments, book.in_flight
+    cases = []
+    for deployment, tier in route.candidates:
+        stats = deployments.get(deployment.name, UNSEEN)
+        flying = in_flight.get(deployment.backend, 0)
+        latency = believed(deployment, stats, best.get(deployment.model), now)
+        correction = book.correction.get(deployment.model, 1.0)
+        outlook = forecast(request, deployment, latency, flying, correction, expected)
+        cases.append(Case(request, route, deployment, stats, outlook, flying, now, tier))
+    return cases
+
+
+def sift(cases: Sequence[Case]) -> tuple[list[Case], list[Rejection]]:
+    """The cases that no filter objects to, and a rejection for each of the others."""
+    passed, rejected = [], []
+    for case in cases:
+        rejection = objection(case)
+        if rejection is None:
+            passed.append(case)
+        else:
+            rejected.append(rejection)
+    return passed, rejected
+
+
+def objection(case: Case) -> Rejection | None:
+    """The first filter's reason against a case."""
+    for code, check in FILTERS:
+        reason = check(case)
+        if reason is not None:
+            return Rejection(case.deployment, reason, code)
+    return None
+
+
+def pardon(cases: Sequence[Case], rejected: list[Rejection]) -> tuple[list[Case], list[Rejection]]:
+    """With nobody left, those that are out for their faults alone are asked all the same."""
+    pardoned = {rejection.deployment.name for rejection in rejected if rejection.code == "ejected"}
+    passed = [case for case in cases if case.deployment.name in pardoned]
+    return passed, [rejection for rejection in rejected if rejection.deployment.name not in pardoned]
+
+
+def rank(route: Route, cases: Sequence[Case], chance: float) -> list[Choice]:
+    """The cases as choices, best first: by tier, then by score, near-ties shuffled.
+
+    A score is the weighted sum of the terms' ratios to the best candidate: 1.0 is best in everything.
+    """
+    columns = [[term.value(case) for case in cases] for term in TERMS]
+    ratios = [to_best(column, term.scale) for column, term in zip(columns, TERMS, strict=True)]
+    weights = route.weights
+    choices, order = [], []
+    for index, (case, values, shares) in enumerate(zip(cases, zip(*columns), zip(*ratios))):  # noqa: B905  # hot
+        score = sum(map(mul, weights, shares))
+        choices.append(Choice(case.deployment, score, values, shares, case.forecast, case.tier))
+        order.append((case.tier, score * (1.0 + TIE * ((chance + index * GOLDEN) % 1.0)), index))
+    order.sort()
+    return [choices[index] for _, _, index in order]
+
+
+def to_best(values: Sequence[float], scale: float) -> list[float]:
+    """Each value as a ratio to the smallest; differences far below the scale vanish."""
+    best = min(values) + scale
+    return [(value + scale) / best for value in values]
+
+
+def probe(choices: list[Choice], book: StatsBook, now: float, chance: float) -> bool:
+    """For a small share of requests, move the choice of the best tier that was measured longest ago to the front."""
+    if chance >= PROBE_SHARE or len(choices) == 1:
+        return False
+    tier = choices[0].tier
+    ages = [now - book.of(choice.deployment).seen if choice.tier == tier else 0.0 for choice in choices]
+    oldest = max(range(len(choices)), key=ages.__getitem__)
+    if oldest == 0 or ages[oldest] < PROBE_AGE:
+        return False
+    choices.insert(0, choices.pop(oldest))
+    return True
+
+
+def why(choices: Sequence[Choice]) -> str:
+    """The decision in one line."""
+    best = choices[0]
+    if len(choices) == 1:
+        return f"{best.deployment.name} is the only candidate"
+    runner = choices[1]
+    if runner.tier != best.tier:
+        return f"{best.deployment.name} comes first by the route's preference"
+    ours, theirs = best.forecast, runner.forecast
+    return (
+        f"${ours.usd:.6f} and {ours.seconds:.2f} s; "
+        f"next {runner.deployment.name} ${theirs.usd:.6f} and {theirs.seconds:.2f} s"
+    )
+
+
+def nobody(route: Route, rejected: Sequence[Rejection], book: StatsBook, now: float) -> GatewayError:
+    """The error that tells the caller why every candidate of the route is out."""
+    everyone = (*route.excluded, *rejected)
+    reasons = "; ".join(f"{rejection.deployment.name}: {rejection.reason}" for rejection in everyone[:8])
+    details = {"candidates": [{"deployment": r.deployment.name, "reason": r.reason, "code": r.code} for r in everyone]}
+    message = f"Route '{route.name}' has no deployment for this request ({reasons or 'it lists none'})."
+    codes = {rejection.code for rejection in rejected}
+    if codes == {"context"}:
+        return TooLongForAll(
+            f"{message} Shorten the prompt or ask for fewer tokens.", param="messages", details=details
+        )
+    if codes and codes <= {"capability", "context"}:
+        return NothingFits(f"{message} Ask another model or leave that parameter out.", details=details)
+    wait = patience(rejected, book, now)
+    return NoCandidate(f"{message} Try again in {wait:.0f} s.", retry_after=wait, details=details)
+
+
+def patience(rejected: Sequence[Rejection], book: StatsBook, now: float) -> float:
+    """Seconds until the first of the resting deployments may be asked again; at least one."""
+    waits = [book.of(rejection.deployment).resting_until - now for rejection in rejected if rejection.code == "resting"]
+    return max(BUSY_RETRY, min(waits)) if waits else BUSY_RETRY

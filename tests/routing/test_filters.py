@@ -1,0 +1,98 @@
+"""Each reason against a deployment, one by one."""
+
+from typing import Any
+
+import pytest
+
+from gateway.routing import filters
+from gateway.routing.forecast import Case
+from gateway.routing.stats import Stats
+from gateway.types import ChatRequest, Deployment, Forecast
+from tests.routing.samples import deployment, request, route
+
+NOW = 1000.0
+
+
+def case(
+    target: Deployment | None = None,
+    asked: ChatRequest | None = None,
+    prompt: int = 100,
+    usd: float = 0.0,
+    ttft: float = 0.5,
+    stats: Stats | None = None,
+    in_flight: int = 0,
+    **limits: Any,
+) -> Case:
+    target = target or deployment()
+    outlook = Forecast(prompt, 100, usd, ttft, ttft + 1.0)
+    return Case(asked or request(), route(target, **limits), target, stats or Stats(), outlook, in_flight, NOW, 0)
+
+
+def test_deployment_must_be_capable_of_all_that_the_request_needs() -> None:
+    asked = request(needs=frozenset({"tools", "vision"}))
+    able = deployment(capabilities=frozenset({"tools", "vision", "logprobs"}))
+    assert filters.lacks_capability(case(able, asked)) is None
+    assert filters.lacks_capability(case(deployment(), request())) is None
+    assert filters.lacks_capability(case(deployment(), asked)) == "cannot do tools, vision"
+
+
+@pytest.mark.parametrize(
+    ("context", "prompt", "asked", "fits"),
+    [
+        (1000, 1000, None, True),
+        (1000, 1001, None, False),
+        (1000, 900, 100, True),
+        (1000, 900, 101, False),
+        (None, 10**9, 10**9, True),
+    ],
+)
+def test_context_must_hold_prompt_and_asked_completion(
+    context: int | None, prompt: int, asked: int | None, fits: bool
+) -> None:
+    reason = filters.too_short_context(case(deployment(context=context), request(max_tokens=asked), prompt=prompt))
+    assert (reason is None) == fits
+    assert reason is None or reason == f"needs {prompt + (asked or 0)} tokens, holds {context}"
+
+
+@pytest.mark.parametrize(("allowed", "fits"), [(None, True), (0.02, True), (0.01, True), (0.009, False)])
+def test_price_must_be_within_what_the_route_allows(allowed: float | None, fits: bool) -> None:
+    assert (filters.too_dear(case(usd=0.01, max_usd=allowed)) is None) == fits
+
+
+@pytest.mark.parametrize(("allowed", "fits"), [(None, True), (3.0, True), (2.0, True), (1.9, False)])
+def test_first_token_must_come_as_soon_as_the_route_wants(allowed: float | None, fits: bool) -> None:
+    assert (filters.too_slow(case(ttft=2.0, stats=Stats(ttft=2.0), max_ttft=allowed)) is None) == fits
+
+
+def test_deployment_never_measured_is_not_called_slow() -> None:
+    assert filters.too_slow(case(ttft=99.0, max_ttft=0.1)) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "in_flight", "room"), [(None, 10**6, True), (2, 1, True), (2, 2, False), (0, 0, False)]
+)
+def test_backend_takes_no_more_requests_than_its_limit(limit: int | None, in_flight: int, room: bool) -> None:
+    assert (filters.full(case(deployment(concurrency=limit), in_flight=in_flight)) is None) == room
+
+
+@pytest.mark.parametrize(("until", "rests"), [(NOW - 1, False), (NOW, False), (NOW + 0.1, True)])
+def test_rest_ends_on_time_and_names_its_reason(until: float, rests: bool) -> None:
+    reason = filters.resting(case(stats=Stats(resting_until=until, resting_because="asked us to slow down (429)")))
+    assert (reason is not None) == rests
+    assert reason is None or "slow down" in reason
+
+
+@pytest.mark.parametrize(("until", "out"), [(NOW - 1, False), (NOW, False), (NOW + 0.1, True)])
+def test_ejection_ends_on_time_and_counts_its_faults(until: float, out: bool) -> None:
+    reason = filters.ejected(case(stats=Stats(faults=6, ejected_until=until)))
+    assert (reason is not None) == out
+    assert reason is None or "6 faults" in reason
+
+
+def test_ejection_is_asked_about_last_so_that_only_it_can_be_pardoned() -> None:
+    assert filters.FILTERS[-1] == ("ejected", filters.ejected)
+
+
+def test_each_filter_has_a_code_of_its_own() -> None:
+    codes = [code for code, _ in filters.FILTERS]
+    assert len(set(codes)) == len(codes)
