@@ -1,0 +1,59 @@
+"""A kind's name leads to its class, and so does a class of one's own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.providers.http import HttpProvider
+from gateway.providers.kind import Kind
+from gateway.providers.registry import KINDS, provider_class
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_has_a_class_that_calls_itself_so(name: str) -> None:
+    found = provider_class(name)
+    assert isinstance(found.kind, Kind)
+    assert found.kind.name == name
+    assert issubclass(found, HttpProvider)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_limits_of_every_kind_are_in_order(name: str) -> None:
+    limits = provider_class(name).kind.timeouts
+    assert 0 < limits.connect <= limits.first_token <= limits.first_token_last <= limits.total
+    assert 0 < limits.idle < limits.total
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_that_needs_a_key_says_where_it_comes_from_and_has_an_address(name: str) -> None:
+    kind = provider_class(name).kind
+    assert (kind.credential is not None, kind.url is not None) == (kind.needs_key, kind.needs_key)
+
+
+def test_a_class_of_ones_own_is_found_by_its_place() -> None:
+    found = provider_class("gateway.providers.vllm:Vllm")
+    assert found is provider_class("vllm")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nope", "no provider kind 'nope'"),
+        ("no_such_module:Class", "no class 'Class' in module 'no_such_module'"),
+        ("gateway.providers.vllm:Nope", "no class 'Nope' in module 'gateway.providers.vllm'"),
+        ("gateway.providers.vllm:", "no class '' in module 'gateway.providers.vllm'"),
+    ],
+)
+def test_what_is_not_there_is_a_lookup_error_that_says_so(name: str, sentence: str) -> None:
+    with pytest.raises(LookupError, match=f"^{sentence}$"):
+        provider_class(name)
+
+
+def test_a_kind_is_imported_when_it_is_asked_for_and_not_before() -> None:
+    command = "import sys, gateway.providers.registry; print([m for m in sys.modules if m.endswith('.vllm')])"
+    shown = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, check=True)
+    assert shown.stdout.strip() == b"[]"
