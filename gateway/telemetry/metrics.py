@@ -1,0 +1,120 @@
+"""The Prometheus metrics: labels come from configuration alone, children are looked up once."""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from gateway.types import Outcome, Record
+
+# Bucket edges of the GenAI semantic conventions, in tokens and in seconds, widened at the fast end.
+TOKENS = tuple(4**power for power in range(14))
+TTFT = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 60)
+PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
+DURATION = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 160, 320, 600)
+OVERHEAD = (0.00005, 0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128, 0.0256, 0.05, 0.1, 0.5)
+GEN_AI = (
+    "gen_ai_operation_name",
+    "gen_ai_provider_name",
+    "gen_ai_original_model",
+    "gen_ai_request_model",
+    "gen_ai_response_model",
+)
+
+Metric = TypeVar("Metric", Counter, Histogram)
+
+
+class Family(Generic[Metric]):
+    """A metric whose children are kept by their label values: a look-up costs a third of `labels()`."""
+
+    def __init__(self, metric: Metric) -> None:
+        self.metric: Metric = metric
+        self.children: dict[tuple[str, ...], Metric] = {}
+
+    def of(self, *values: str) -> Metric:
+        """The child of these label values."""
+        child = self.children.get(values)
+        if child is None:
+            child = self.metric.labels(*values)
+            self.children[values] = child
+        return child
+
+
+class Metrics:
+    """An observer that counts."""
+
+    def __init__(self, telemetry_name: Callable[[str], str]) -> None:
+        self.registry = CollectorRegistry()
+        self.telemetry_name = telemetry_name
+        counter, histogram = self.counter, self.histogram
+        self.requests = counter("gateway_requests", "Requests.", "route", "model", "backend", "outcome")
+        self.attempts = counter("gateway_attempts", "Attempts.", "backend", "model", "outcome", "error_type")
+        self.fallbacks = counter("gateway_fallbacks", "Moves to the next deployment.", "from", "to", "reason")
+        self.cost = counter("gateway_cost_usd", "Cost, in US dollars.", "route", "backend", "model")
+        self.saved = counter("gateway_saved_usd", "Cost that was not incurred, in US dollars.", "reason")
+        self.cache = counter("gateway_cache_requests", "Requests by what the cache had.", "result")
+        self.usage_missing = counter("gateway_usage_missing", "Answers without usage: tokens estimated.", "backend")
+        self.overhead = histogram("gateway_overhead_seconds", "The gateway's own time.", OVERHEAD, "phase")
+        self.tokens = histogram("gen_ai_client_token_usage", "Tokens a request.", TOKENS, *GEN_AI, "gen_ai_token_type")
+        self.duration = histogram(
+            "gen_ai_server_request_duration_seconds", "Time to the last token.", DURATION, *GEN_AI, "error_type"
+        )
+        self.ttft = histogram("gen_ai_server_time_to_first_token_seconds", "Time to the first token.", TTFT, *GEN_AI)
+        self.per_token = histogram(
+            "gen_ai_server_time_per_output_token_seconds", "Time per token after the first.", PER_TOKEN, *GEN_AI
+        )
+
+    def counter(self, name: str, help: str, *labels: str) -> Family[Counter]:
+        """A counter of this registry."""
+        return Family(Counter(name, help, labels, registry=self.registry))
+
+    def histogram(self, name: str, help: str, buckets: Sequence[float], *labels: str) -> Family[Histogram]:
+        """A histogram of this registry."""
+        return Family(Histogram(name, help, labels, registry=self.registry, buckets=buckets))
+
+    def attempted(self, outcome: Outcome) -> None:
+        """An attempt is over."""
+        deployment = outcome.deployment
+        self.attempts.of(deployment.backend, deployment.model, outcome.outcome, outcome.error_type).inc()
+        if outcome.usage is not None and outcome.usage.estimated:
+            self.usage_missing.of(deployment.backend).inc()
+
+    def answered(self, record: Record) -> None:
+        """A request is over."""
+        backend = record.deployment.backend if record.deployment else ""
+        model = record.deployment.model if record.deployment else ""
+        self.requests.of(record.route, model, backend, record.outcome).inc()
+        self.cache.of(record.cache).inc()
+        for phase, seconds in record.overhead:
+            self.overhead.of(phase).observe(seconds)
+        if record.cost:
+            self.cost.of(record.route, backend, model).inc(record.cost)
+        if record.saved:
+            self.saved.of("cache").inc(record.saved)
+        for before, after in zip(record.attempts, record.attempts[1:], strict=False):
+            if before.deployment is not after.deployment:
+                self.fallbacks.of(before.deployment.name, after.deployment.name, before.error_type).inc()
+        if record.deployment is not None and record.cache != "hit":
+            self.measured(record)
+
+    def measured(self, record: Record) -> None:
+        """The latencies and the tokens of a request that an upstream has answered, or failed to."""
+        deployment = record.deployment
+        assert deployment is not None
+        labels = (
+            record.operation,
+            self.telemetry_name(deployment.kind),
+            record.original,
+            deployment.model,
+            deployment.id,
+        )
+        self.duration.of(*labels, record.error_type).observe(record.duration)
+        if record.stream and record.ttft is not None:
+            self.ttft.of(*labels).observe(record.ttft)
+        usage = record.usage
+        if usage is None or usage.estimated:
+            return
+        self.tokens.of(*labels, "input").observe(usage.prompt)
+        self.tokens.of(*labels, "output").observe(usage.completion)
+        if record.stream and record.ttft is not None and usage.completion > 1:
+            self.per_token.of(*labels).observe((record.duration - record.ttft) / (usage.completion - 1))

@@ -1,0 +1,90 @@
+"""The line of each request, and what is never in one."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from gateway import errors
+from gateway.engine.record import Ending, recorded
+from gateway.telemetry import logs
+from gateway.telemetry.lines import RequestLines
+from gateway.types import Backend, Caller, Observer
+from tests.engine.fakes import GOOD, Rig, bodies
+from tests.engine.virtual_time import now, run
+from tests.routing.samples import route
+from tests.telemetry.records import LOST, A, record
+
+CANARY = "sk-canary-8c1e"
+
+
+def observer(stream: io.StringIO) -> Observer:
+    logs.configure("info", "json", stream)
+    return RequestLines()
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().split("\n")[:-1]]
+
+
+def test_each_request_is_one_line_of_json() -> None:
+    stream = io.StringIO()
+    observer(stream).answered(record())
+    (line,) = lines(stream)
+    assert (line["event"], line["level"]) == ("request.answered", "info")
+    assert (line["id"], line["outcome"], line["status"], line["route"]) == ("req_1", "success", 200, "chat")
+    assert (line["deployment"], line["caller"], line["attempts"]) == (A.name, "search", 1)
+    assert (line["tokens"], line["cost_usd"], line["ttft"], line["seconds"]) == ([100, 21], 0.25, 1.0, 3.0)
+    assert line["time"].endswith("Z")
+
+
+def test_request_that_nobody_answered_has_a_line_too() -> None:
+    stream = io.StringIO()
+    observer(stream).answered(record(deployment=None, usage=None, ttft=None, error_type="caller_unauthorized"))
+    (line,) = lines(stream)
+    assert (line["deployment"], line["tokens"], line["ttft"]) == (None, None, None)
+    assert line["error"] == "caller_unauthorized"
+
+
+def test_only_failures_of_upstreams_have_a_line_of_their_own() -> None:
+    stream = io.StringIO()
+    watching = observer(stream)
+    for error_type in ("", "caller_gone", "upstream_server_error"):
+        watching.attempted(LOST._replace(error_type=error_type, message="it broke"))
+    (line,) = lines(stream)
+    assert (line["event"], line["level"], line["error"]) == ("attempt.failed", "warning", "upstream_server_error")
+
+
+def test_line_breaks_in_a_message_do_not_break_the_line() -> None:
+    stream = io.StringIO()
+    observer(stream).attempted(LOST._replace(message='a\nb\r\n{"event":"forged"}'))
+    assert [line["event"] for line in lines(stream)] == ["attempt.failed"]
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_secrets_of_backends_and_callers_are_in_no_line(format: str) -> None:
+    stream = io.StringIO()
+    poured = logs.configure("debug", format, stream)
+    backend = Backend("a", "vllm", "http://127.0.0.1:1", CANARY, {"x-key": CANARY})
+
+    async def scenario() -> None:
+        rig = Rig(
+            route(A),
+            {"a": [[errors.BadCredentials], [errors.ServerFault], GOOD]},
+            before=(RequestLines(),),
+            backends={"a": backend},
+            callers=((CANARY, Caller("search")),),
+        )
+        for _ in range(3):
+            answer, error = rig.open(), None
+            try:
+                await bodies(answer)
+            except errors.GatewayError as caught:
+                error = caught
+            rig.engine.tell(recorded(answer.request, 0.0, answer, Ending(200, now(), None, error)))
+
+    run(scenario())
+    poured.pour()
+    assert stream.getvalue().count("\n") >= 4
+    assert CANARY not in stream.getvalue()

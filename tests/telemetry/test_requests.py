@@ -1,0 +1,27 @@
+"""The last requests."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.telemetry.requests import RequestLog
+from tests.telemetry.records import LOST, record
+
+
+def test_records_are_found_by_their_id_and_the_newest_come_first() -> None:
+    log = RequestLog()
+    log.attempted(LOST)
+    for number in range(5):
+        log.answered(record(id=f"req_{number}"))
+    assert [one.id for one in log.last(3)] == ["req_4", "req_3", "req_2"]
+    assert log.get("req_0") == record(id="req_0")
+    assert log.get("req_9") is None
+
+
+@given(st.lists(st.integers(0, 30)), st.integers(1, 10))
+def test_no_more_records_are_kept_than_allowed(ids: list[int], kept: int) -> None:
+    log = RequestLog(kept)
+    for number in ids:
+        log.answered(record(id=str(number)))
+        assert log.last(1)[0].id == str(number) or ids.count(number) > 1
+        assert len(log.last(10**6)) <= kept
+    assert log.last(0) == []
