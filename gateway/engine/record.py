@@ -1,0 +1,101 @@
+"""What is said of a request when it is over."""
+
+from dataclasses import dataclass
+
+from gateway.engine.answer import Answer
+from gateway.errors import GatewayError, UpstreamError
+from gateway.types import ChatRequest, OutcomeName, Record, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a request ended, as the HTTP edge saw it; times are of the monotonic clock."""
+
+    status: int
+    ended: float
+    sent: float | None = None  # when the first bytes of the answer went out
+    error: GatewayError | None = None
+
+
+def rejected(id: str, at: float, arrived: float, caller: str, ending: Ending) -> Record:
+    """The record of a request that never became one: no key, no JSON, too large."""
+    error = ending.error
+    return Record(
+        id,
+        at,
+        "success" if error is None else error.outcome,
+        ending.status,
+        ending.ended - arrived,
+        caller=caller,
+        error_type="" if error is None else error.error_type,
+        message="" if error is None else error.message,
+    )
+
+
+def recorded(request: ChatRequest, at: float, answer: Answer | None, ending: Ending) -> Record:
+    """The record of a request; `at` is the Unix time of its arrival."""
+    record = rejected(request.id, at, request.arrived, request.caller.name, ending)._replace(
+        asked=request.model, operation=request.operation, stream=request.stream
+    )
+    if answer is None:
+        return record
+    usage, cost = bill(answer)
+    hit = answer.hit
+    return record._replace(
+        outcome=outcome_of(answer, ending),
+        original=answer.policy.label(request.model),
+        generation=answer.policy.generation,
+        route=answer.route.name,
+        deployment=answer.deployment,
+        attempts=tuple(answer.outcomes),
+        plan=answer.plan,
+        reason=reason_of(answer),
+        cache=answer.cache,
+        usage=hit.usage if hit is not None else usage,
+        cost=0.0 if hit is not None else cost,
+        saved=(hit.cost or 0.0) if hit is not None else 0.0,
+        ttft=None if answer.content is None else answer.content - request.arrived,
+        overhead=overhead(request, answer, ending),
+    )
+
+
+def outcome_of(answer: Answer, ending: Ending) -> OutcomeName:
+    """The one outcome of a request."""
+    if ending.error is None:
+        return "success"
+    delivered = ending.sent is not None and answer.content is not None
+    return "partial" if delivered and isinstance(ending.error, UpstreamError) else ending.error.outcome
+
+
+def bill(answer: Answer) -> tuple[Usage | None, float | None]:
+    """The usage of the attempt that answered, and the cost of all of them; None where any is not known."""
+    if not answer.outcomes:
+        return None, None
+    used = [outcome for outcome in answer.outcomes if outcome.usage is not None]
+    costs = [outcome.cost for outcome in used]
+    known = sum(cost for cost in costs if cost is not None)
+    return answer.outcomes[-1].usage, None if None in costs else known
+
+
+def reason_of(answer: Answer) -> str:
+    """Why this deployment answered, in one line."""
+    if answer.hit is not None:
+        return "answered from the cache"
+    if answer.plan is None:
+        return ""
+    failed = [
+        f"{outcome.deployment.name} failed ({outcome.error_type})"
+        for outcome in answer.outcomes
+        if outcome.error_type and outcome.deployment is not answer.deployment
+    ]
+    return "; ".join([answer.plan.reason, *failed])
+
+
+def overhead(request: ChatRequest, answer: Answer, ending: Ending) -> tuple[tuple[str, float], ...]:
+    """Our own time by phase, in seconds: until the upstream was asked, and from its first content to the caller."""
+    phases = []
+    if answer.asked is not None:
+        phases.append(("request", answer.asked - request.arrived))
+    if answer.content is not None and ending.sent is not None:
+        phases.append(("response", ending.sent - answer.content))
+    return tuple(phases)

@@ -1,0 +1,83 @@
+"""Whose turn is it? The order of attempts of one request, pure: errors in, the next deployment and the wait out."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from tenacity import RetryCallState, wait_exponential
+
+from gateway.errors import UpstreamError
+from gateway.types import Choice
+
+PER_DEPLOYMENT = 2  # attempts at one deployment for one request
+LONGEST_WAIT = 10.0  # seconds that a Retry-After may ask for and still be waited for
+JITTER = 0.2  # of a Retry-After, added so that callers do not return as a herd
+BACKOFF = wait_exponential(multiplier=0.25, max=4.0)
+
+
+class Turn(NamedTuple):
+    """The deployment to ask, how many seconds from now, and whether it is the last one."""
+
+    choice: Choice
+    wait: float
+    last: bool
+
+
+class Turns:
+    """Each choice once, best first; then those that may be asked again, after a wait."""
+
+    def __init__(self, choices: Sequence[Choice], attempts: int, chance: Callable[[], float]) -> None:
+        self.fresh = list(choices[:attempts])
+        self.again: list[tuple[Choice, UpstreamError]] = []
+        self.left = attempts
+        self.asked: dict[str, int] = {}
+        self.rounds = 0
+        self.chance = chance
+
+    def next(self, failed: Choice | None = None, error: UpstreamError | None = None) -> Turn | None:
+        """The turn after that failure; None when nobody is left or allowed."""
+        if failed is not None and error is not None:
+            if not error.elsewhere:
+                return None
+            if self.patient(error) and self.asked[failed.deployment.name] < PER_DEPLOYMENT:
+                self.again.append((failed, error))
+        if self.left == 0:
+            return None
+        return self.first_time() or self.once_more()
+
+    def first_time(self) -> Turn | None:
+        """The best choice that was not asked yet."""
+        if not self.fresh:
+            return None
+        return self.turn(self.fresh.pop(0), 0.0)
+
+    def once_more(self) -> Turn | None:
+        """The choice whose wait is the shortest."""
+        waits = [(self.wait(error), index) for index, (_, error) in enumerate(self.again)]
+        if not waits:
+            return None
+        self.rounds += 1
+        wait, index = min(waits)
+        return self.turn(self.again.pop(index)[0], wait)
+
+    def turn(self, choice: Choice, wait: float) -> Turn:
+        """Count the attempt."""
+        self.left -= 1
+        self.asked[choice.deployment.name] = self.asked.get(choice.deployment.name, 0) + 1
+        return Turn(choice, wait, self.left == 0 or not (self.fresh or self.again))
+
+    def patient(self, error: UpstreamError) -> bool:
+        """Whether the deployment may be asked again, and soon enough."""
+        return error.again and (error.retry_after is None or error.retry_after <= LONGEST_WAIT)
+
+    def wait(self, error: UpstreamError) -> float:
+        """Seconds before the same deployment is asked again: what it asked for and a little more, else backoff."""
+        if error.retry_after is not None:
+            return error.retry_after * (1 + JITTER * self.chance())
+        return self.chance() * backoff(self.rounds + 1)
+
+
+def backoff(attempt: int) -> float:
+    """0.25 s, doubled with each attempt, 4 s at the most; a random share of it is full jitter (Brooker, AWS, 2015)."""
+    state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # the strategy reads the number alone
+    state.attempt_number = attempt
+    return BACKOFF(state)

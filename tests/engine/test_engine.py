@@ -1,0 +1,70 @@
+"""Which answer a request opens, or why none."""
+
+import pytest
+
+from gateway import errors
+from gateway.types import Caller, ChatRequest
+from tests.engine.fakes import Rig, bodies
+from tests.engine.virtual_time import run
+from tests.routing.samples import MODEL, deployment, request, route
+
+A = deployment("a")
+
+
+def test_unknown_model_is_told_with_the_nearest_names() -> None:
+    rig = Rig(route(A, asked=("llama-70b",)), {})
+    with pytest.raises(errors.ModelNotFound) as caught:
+        rig.engine.open(request(model="lama-70b"))
+    error = caught.value
+    assert (error.status, error.param) == (404, "model")
+    assert "Did you mean 'llama-70b'" in error.message
+    assert error.details is not None and error.details["nearest"][0] == "llama-70b"
+
+
+def test_unknown_model_is_told_why_each_route_does_not_match() -> None:
+    def streams(asked: ChatRequest) -> str | None:
+        return "it does not stream"
+
+    rig = Rig(route(A, models=(), matchers=(streams,)), {})
+    with pytest.raises(errors.ModelNotFound) as caught:
+        rig.engine.open(request(model="qqq"))
+    assert caught.value.details == {"nearest": [], "routes": [{"route": "chat", "reason": "it does not stream"}]}
+    assert "See GET /v1/models" in caught.value.message
+
+
+def test_name_of_an_unknown_model_is_not_repeated_at_length() -> None:
+    with pytest.raises(errors.ModelNotFound) as caught:
+        Rig(route(A), {}).engine.open(request(model="x" * 10_000))
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("routes", "welcome"),
+    [(None, True), (frozenset({"chat"}), True), (frozenset({"other"}), False), (frozenset(), False)],
+)
+def test_caller_may_use_the_routes_that_are_theirs(routes: frozenset[str] | None, welcome: bool) -> None:
+    rig, asked = Rig(route(A), {}), request(caller=Caller("search", routes))
+    if welcome:
+        assert rig.engine.open(asked).route.name == "chat"
+        return
+    with pytest.raises(errors.Forbidden, match="'search' may not use route 'chat'"):
+        rig.engine.open(asked)
+
+
+def test_answer_keeps_the_generation_of_its_policy_although_another_comes() -> None:
+    async def scenario() -> None:
+        rig = Rig(route(A), {})
+        before = rig.policy
+        answer = rig.open()
+        rig.policy = Rig(route(deployment("b")), {}, generation="g2").policy
+        await bodies(answer)
+        assert answer.policy is before
+        assert rig.calls == {"a": 1}
+
+    run(scenario())
+
+
+def test_every_spelling_of_a_model_opens_the_same_route() -> None:
+    rules = route(A)
+    rig = Rig(rules, {}, model_routes={MODEL: rules}, spellings={"llama3.3:70b": MODEL})
+    assert rig.engine.open(request(model="Llama3.3:70B")).route is rules
