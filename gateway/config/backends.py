@@ -1,0 +1,160 @@
+"""Backends of a policy: kind, address, credentials, and whether they are switched on."""
+
+import re
+from dataclasses import dataclass
+
+from gateway.config import addresses
+from gateway.config.context import Context
+from gateway.config.later import PROVIDERS
+from gateway.config.problems import Path, clean
+from gateway.config.schema import BackendSpec, TimeoutsSpec
+from gateway.providers.kind import Kind
+from gateway.providers.registry import KINDS, provider_class
+from gateway.types import Backend, Timeouts
+
+CLASS = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_VALUE = re.compile(r"[\x20-\x7e\xa0-\xff]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A backend, its kind, and why it is switched off if it is."""
+
+    backend: Backend
+    kind: Kind
+    off: str | None = None
+
+
+def servers(context: Context) -> dict[str, Server]:
+    """Every backend of the file by name, those that are switched off included."""
+    found = {name: server(name, spec, context) for name, spec in context.file.backends.items()}
+    if found and all(one.off for one in found.values()):
+        message = "Every backend is switched off, so nobody can answer. Set at least one of their credential variables."
+        context.report.add("LG026", ("backends",), message, key=True)
+    return found
+
+
+def server(name: str, spec: BackendSpec, context: Context) -> Server:
+    """One backend, checked."""
+    path: Path = ("backends", name)
+    kind = kind_of(spec.provider, (*path, "provider"), context)
+    key, off = credential(name, spec, kind, context)
+    check_headers(spec, path, context)
+    if not spec.models and context.shaped.whole((*path, "models")):
+        message = f"The backend '{name}' serves no models, so it is never used. List them under `models`, or remove it."
+        context.report.add("LG035", path, message, key=True)
+    backend = Backend(
+        name=name,
+        kind=spec.provider,
+        url=address(name, spec, kind, context),
+        api_key=key,
+        headers={header.lower(): value for header, value in spec.headers.items()},
+        location=spec.location or kind.location,
+        region=spec.region,
+        concurrency=spec.limits.concurrency,
+        slots=spec.slots or spec.limits.concurrency or kind.slots,
+        usd_per_hour=spec.cost.usd_per_hour,
+        timeouts=override(kind.timeouts, spec.timeouts, kind),
+        keepalive=kind.keepalive,
+        ca=spec.tls.ca,
+        cert=spec.tls.cert,
+        key=spec.tls.key,
+        proxy=spec.proxy,
+    )
+    return Server(backend, kind, off)
+
+
+def kind_of(provider: str, path: Path, context: Context) -> Kind:
+    """The facts of a provider kind; a stand-in for one we do not know, or must not import."""
+    own = CLASS.fullmatch(provider) is not None
+    if provider in KINDS or (own and context.env is not None):
+        try:
+            kind = getattr(provider_class(provider), "kind", None)
+        except LookupError as exc:
+            context.report.add("LG030", path, f"The provider `{clean(provider)}` cannot be used: {exc}.")
+            return Kind(provider, telemetry=provider, location="self_hosted")
+        if isinstance(kind, Kind):
+            return kind
+        context.report.add("LG030", path, f"The class `{clean(provider)}` has no `kind`, so it is no provider.")
+    elif provider in PROVIDERS:
+        message = f"The provider kind `{provider}` is not supported by this version. Remove the backend for now."
+        context.report.add("LG011", path, message)
+    elif not own and not context.unread(provider):
+        kinds = ", ".join(KINDS)
+        message = f"There is no provider kind `{clean(provider)}`. There are {kinds}, and `package.module:Class`."
+        context.report.add("LG030", path, message, context.near(provider, KINDS))
+    return Kind(provider, telemetry=provider, location="hosted" if own else "self_hosted")
+
+
+def credential(name: str, spec: BackendSpec, kind: Kind, context: Context) -> tuple[str | None, str | None]:
+    """The backend's key, and why it is switched off if it lacks one; a draft's keys are not looked at."""
+    if context.env is None:
+        return None, None
+    variable = context.off.get(name)
+    key = spec.api_key
+    written = ("backends", name, "api_key") in context.report.values
+    if not written and kind.credential is not None:
+        key = context.env.get(kind.credential) or None
+        variable = kind.credential if key is None and kind.needs_key else None
+        context.report.hide(key or "", "***")
+    if variable is None:
+        return key, None
+    message = f"The backend '{name}' is switched off, because {variable} is not set. Set it to use the backend."
+    context.report.add("LG025", ("backends", name), message, key=True)
+    return None, f"its backend is switched off, because {variable} is not set"
+
+
+def address(name: str, spec: BackendSpec, kind: Kind, context: Context) -> str:
+    """The backend's address, checked."""
+    path: Path = ("backends", name, "url")
+    url = spec.url or kind.url or ""
+    if not url:
+        if spec.provider in KINDS and path not in context.report.values:
+            message = f"The backend '{name}' has no `url`, and the kind {kind.name} has no address of its own. Add it."
+            context.report.add("LG031", path, message, key=True)
+    elif not context.unread(url):
+        check_address(url, path, context)
+    proxy: Path = ("backends", name, "proxy")
+    if spec.proxy and not context.unread(spec.proxy) and addresses.parts(spec.proxy) is None:
+        message = f"The `proxy` of '{name}' is not an address that begins with http:// or https://. Correct it."
+        context.report.add("LG032", proxy, message)
+    return url
+
+
+def check_address(url: str, path: Path, context: Context) -> None:
+    """An HTTP address that is nobody's metadata service."""
+    hint = f"write http://{url}" if "://" not in url and addresses.parts(f"http://{url}") else ""
+    if fault := addresses.fault(url):
+        shown = "" if "@" in url else f" `{clean(url)}`"
+        context.report.add("LG032", path, f"The url{shown} of '{path[1]}' {fault}.", hint)
+    elif addresses.forbidden(url):
+        message = f"The url of '{path[1]}' is a link-local or metadata address, which can hand out this machine's"
+        context.report.add("LG033", path, f"{message} credentials. Give the server's own address.")
+
+
+def check_headers(spec: BackendSpec, path: Path, context: Context) -> None:
+    """Names and values that HTTP can carry."""
+    for header, value in spec.headers.items():
+        if not HEADER.fullmatch(header):
+            message = f"`{clean(header)}` cannot be the name of an HTTP header. Correct it."
+            context.report.add("LG034", (*path, "headers", header), message, key=True)
+        elif not HEADER_VALUE.fullmatch(value):
+            message = f"The value of the header `{header}` has a character that HTTP cannot carry. Remove it."
+            context.report.add("LG034", (*path, "headers", header), message)
+    if spec.api_key is not None and not HEADER_VALUE.fullmatch(spec.api_key):
+        message = f"The api_key of '{path[1]}' has a character that HTTP cannot carry. Remove it."
+        context.report.add("LG034", (*path, "api_key"), message)
+
+
+def override(base: Timeouts, spec: TimeoutsSpec, kind: Kind) -> Timeouts:
+    """Timeouts with what is written in place; the last candidate always gets the time the kind needs (a cold load)."""
+    first = base.first_token if spec.first_token is None else spec.first_token
+    last = base.first_token_last if spec.first_token is None else max(first, kind.timeouts.first_token_last)
+    return Timeouts(
+        connect=base.connect if spec.connect is None else spec.connect,
+        first_token=first,
+        first_token_last=last,
+        idle=base.idle if spec.idle is None else spec.idle,
+        total=base.total if spec.total is None else spec.total,
+    )

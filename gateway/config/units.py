@@ -1,0 +1,47 @@
+"""Durations, sizes of models and precisions, as they are written in a policy."""
+
+import re
+
+DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)b", re.IGNORECASE)
+LONGEST = 16  # characters of a duration or size
+
+# From the most exact to the least; those in one row count as equal.
+PRECISIONS = (
+    ("fp32", "f32"),
+    ("bf16", "fp16", "f16"),
+    ("fp8", "q8_0", "int8"),
+    ("q6_k",),
+    ("q5_k_m", "q5_k_s", "q5_1", "q5_0"),
+    ("q4_k_m", "q4_k_s", "q4_1", "q4_0", "iq4_xs", "iq4_nl", "int4", "awq", "gptq", "nvfp4", "mxfp4"),
+    ("q3", "q3_k_l", "q3_k_m", "q3_k_s", "iq3_m", "iq3_s", "iq3_xs", "iq3_xxs"),
+    ("q2", "q2_k", "q2_k_s", "iq2_m", "iq2_s", "iq2_xs", "iq2_xxs"),
+)
+
+
+def seconds(text: str) -> float | None:
+    """A duration in seconds; None when it is none."""
+    found = DURATION.fullmatch(text) if len(text) <= LONGEST else None
+    value = float(found[1]) * SECONDS[found[2]] if found else 0.0
+    return value if value > 0 else None
+
+
+def billions(text: str) -> float | None:
+    """A model's size in billions of parameters; None when it is none."""
+    found = SIZE.fullmatch(text) if len(text) <= LONGEST else None
+    value = float(found[1]) if found else 0.0
+    return value if value > 0 else None
+
+
+def precisions() -> list[str]:
+    """Every precision there is, the most exact first."""
+    return [name for row in PRECISIONS for name in row]
+
+
+def exactness(precision: str) -> int | None:
+    """A rank that is higher for the more exact precision; None for one we do not know."""
+    for rank, row in enumerate(reversed(PRECISIONS)):
+        if precision in row:
+            return rank
+    return None
