@@ -1,0 +1,26 @@
+"""Servers to be found: a real llama.cpp, and pages with what others would say."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.catalogue import Catalogue
+from gateway.demo.fleet import DemoFleet, RunningServer, ServerSpec
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One running llama.cpp server with the toy model."""
+    spec = ServerSpec("found", ("llama-3.1-8b-instruct",), slots=3, context=2048)
+    fleet = DemoFleet()
+    with asyncio.Runner() as runner:
+        (server,) = runner.run(fleet.start([spec], tmp_path_factory.mktemp("toy")))
+        yield server
+        runner.run(fleet.stop())
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    """The packaged catalogue."""
+    return Catalogue.load()
