@@ -1,0 +1,77 @@
+"""The data plane: a dispatcher that takes the hot path before the web framework sees it."""
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from gateway.api.chat import Exchange
+from gateway.api.intake import caller_of
+from gateway.api.readiness import Readiness
+from gateway.api.reply import Receive, Scope, Send
+from gateway.api.views import model_rows
+from gateway.dialects import openai
+from gateway.engine.engine import Engine
+from gateway.errors import GatewayError, ModelNotFound, UnknownPath
+
+CHAT = frozenset({"/v1/chat/completions", "/chat/completions"})
+
+
+class DataPlane:
+    """The ASGI app of the port that callers use."""
+
+    def __init__(self, engine: Engine, rest: FastAPI) -> None:
+        self.engine = engine
+        self.rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Chat goes straight to the engine, everything else to the framework."""
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in CHAT:
+            await Exchange(self.engine, send).run(scope, receive)
+        else:
+            await self.rest(scope, receive, send)
+
+
+def data_plane(engine: Engine, readiness: Readiness) -> DataPlane:
+    """The data plane of an engine."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(GatewayError, on_error)
+    app.add_exception_handler(HTTPException, on_unknown_path)
+
+    @app.get("/livez")
+    async def livez() -> Response:
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    @app.get("/readyz")
+    async def readyz(request: Request) -> Response:
+        return readiness.response("verbose" in request.query_params)
+
+    @app.get("/v1/models")
+    @app.get("/models")
+    async def models(request: Request) -> dict[str, object]:
+        policy = engine.policy()
+        caller = caller_of(request.headers, policy)
+        return {"object": "list", "data": model_rows(policy, caller)}
+
+    @app.get("/v1/models/{model:path}")
+    @app.get("/models/{model:path}")
+    async def model(model: str, request: Request) -> dict[str, object]:
+        policy = engine.policy()
+        rows = {row["id"]: row for row in model_rows(policy, caller_of(request.headers, policy))}
+        row = rows.get(model) or rows.get(policy.canonical(model) or "")
+        if row is None:
+            raise ModelNotFound(f"The model '{model[:100]}' is not served here. See GET /v1/models.", param="model")
+        return row
+
+    return DataPlane(engine, app)
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """One of our errors, in OpenAI's shape."""
+    assert isinstance(error, GatewayError)
+    return Response(openai.error_body(error, ""), error.status, media_type="application/json")
+
+
+async def on_unknown_path(request: Request, error: Exception) -> Response:
+    """The framework's 404 and 405, in OpenAI's shape."""
+    assert isinstance(error, HTTPException)
+    known = UnknownPath(f"{request.method} {request.url.path[:100]} is not served here; see the README for the paths.")
+    return Response(openai.error_body(known, ""), error.status_code, media_type="application/json")

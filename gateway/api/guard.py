@@ -1,0 +1,68 @@
+"""Who may use the admin plane: a Host that is ours, and the admin key for whatever is not a read from this machine."""
+
+import re
+from collections.abc import Mapping
+from hmac import compare_digest
+from ipaddress import ip_address
+
+import orjson
+from starlette.types import ASGIApp
+
+from gateway.api import reply
+from gateway.api.intake import headers_of
+from gateway.api.reply import Receive, Scope, Send
+from gateway.types import Json
+
+READS = frozenset({"GET", "HEAD"})
+LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::[0-9]{1,5})?")
+OPEN = frozenset({"/metrics"})  # to everybody who reaches the port
+
+
+class Guard:
+    """An ASGI app around the admin plane."""
+
+    def __init__(self, app: ASGIApp, key: str, hosts: frozenset[str]) -> None:
+        self.app = app
+        self.key = key
+        self.hosts = LOCAL | {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let through, or say why not."""
+        if scope["type"] != "http":
+            return
+        status, reason = self.objection(scope, headers_of(scope))
+        if reason:
+            problem: Json = {"type": "about:blank", "title": reason, "status": status}
+            await reply.whole(send, status, [(b"content-type", b"application/problem+json")], orjson.dumps(problem))
+            return
+        await self.app(scope, receive, send)
+
+    def objection(self, scope: Scope, headers: Mapping[str, str]) -> tuple[int, str]:
+        """The status and the reason against a request; no reason when it is welcome."""
+        if host_of(headers.get("host", "")) not in self.hosts:
+            return 421, "This address is not one of the admin plane's; use localhost or the configured admin host."
+        local, read = is_local(scope), scope["method"] in READS
+        if read and (local or scope["path"] in OPEN):
+            return 200, ""
+        if not compare_digest(headers.get("authorization", "").encode(), f"Bearer {self.key}".encode()):
+            return 401, "The admin key is missing or wrong; send it as 'Authorization: Bearer KEY'."
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != headers.get("host"):
+            return 403, "Requests from other origins are refused."
+        return 200, ""
+
+
+def host_of(header: str) -> str:
+    """The name in a Host header, without its port; nothing when there is more in it than that."""
+    found = HOST.fullmatch(header.lower())
+    return (found["v6"] or found["name"]) if found else ""
+
+
+def is_local(scope: Scope) -> bool:
+    """Whether the peer is this machine."""
+    client = scope.get("client")
+    try:
+        return client is None or ip_address(client[0]).is_loopback
+    except ValueError:
+        return False

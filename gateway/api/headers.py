@@ -1,0 +1,51 @@
+"""The response headers of the data plane."""
+
+from datetime import UTC, datetime, time
+from email.utils import format_datetime
+from math import ceil
+
+from gateway.api.reply import Header, header
+from gateway.engine.answer import Answer
+from gateway.engine.record import bill, reason_of
+from gateway.errors import GatewayError
+from gateway.types import Deployment
+
+
+def answer_headers(request_id: str, answer: Answer | None) -> list[Header]:
+    """Who answered, why, after how many attempts and at what cost, as far as it is known yet."""
+    found = [(b"x-request-id", request_id.encode())]
+    if answer is None:
+        return found
+    found += [
+        header("x-gateway-route", answer.route.name),
+        header("x-gateway-policy", answer.policy.generation),
+        header("x-gateway-cache", answer.cache),
+    ]
+    if answer.deployment is not None:
+        found += deployment_headers(answer.deployment)
+        found.append(header("x-gateway-reason", reason_of(answer)))
+        found.append(header("x-gateway-attempts", str(answer.attempted)))
+    if answer.hit is not None:
+        found.append((b"x-gateway-cost-usd", b"0"))
+    elif answer.outcomes and not answer.request.stream:
+        cost = bill(answer)[1]
+        found += [header("x-gateway-cost-usd", f"{cost:.8f}")] if cost is not None else []
+    return found
+
+
+def deployment_headers(deployment: Deployment) -> list[Header]:
+    """The deployment, and the end of its life where that is known (RFC 9745, RFC 8594)."""
+    found = [header("x-gateway-model", deployment.model), header("x-gateway-backend", deployment.backend)]
+    if deployment.retires is not None:
+        end = datetime.combine(deployment.retires, time(), UTC)
+        found += [header("deprecation", f"@{int(end.timestamp())}"), header("sunset", format_datetime(end, True))]
+    return found
+
+
+def error_headers(error: GatewayError) -> list[Header]:
+    """What an error says to the caller's SDK."""
+    found = [header(name, value) for name, value in error.headers]
+    if error.retry_after is not None:
+        found.append(header("retry-after", str(ceil(error.retry_after))))
+        found.append(header("retry-after-ms", str(ceil(error.retry_after * 1000))))
+    return found

@@ -1,0 +1,178 @@
+"""The HTTP servers: uvicorn, with what it lacks: a limit on slow callers, and a disconnect that cancels the request."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Generator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+HEAD_SECONDS = 10.0  # for the request line and the headers
+BODY_SECONDS = 30.0  # for all of the body
+HEAD_BYTES = 16 << 10
+KEEP_ALIVE = 75  # seconds; longer than the pools of the usual clients keep a connection
+GRACE = 120  # seconds that running requests get when the process is asked to end
+SWEEP = 1.0  # seconds between two looks at slow callers
+TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class PortTaken(Exception):
+    """Another program listens there."""
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection of a caller."""
+
+    request_task: asyncio.Task[None] | None = None
+    head_since: float | None = None  # when the head that is arriving began; None while none is
+    body_since: float | None = None  # the same of a body
+    head_bytes = 0  # received since the last head was complete
+    refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """A caller has connected and owes us a request."""
+        super().connection_made(transport)
+        self.head_since = self.loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The caller is gone: whatever is done for it ends now, in whichever phase it is."""
+        running = self.cycle is not None and not self.cycle.response_complete
+        super().connection_lost(exc)
+        self.pipeline.clear()
+        if running and self.request_task is not None:
+            self.request_task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a request; a head may not grow without end."""
+        self.head_bytes += len(data)
+        super().data_received(data)
+        if self.head_since is not None and self.head_bytes > HEAD_BYTES:
+            self.refuse(TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self.head_since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        """The head is here; one over the limit, which came in one piece, is refused before anybody looks at it."""
+        if self.head_bytes > HEAD_BYTES and self.head_size() > HEAD_BYTES:
+            self.refused = True
+            self.refuse(TOO_LARGE)
+            return
+        super().on_headers_complete()
+        self.head_since, self.body_since, self.head_bytes = None, self.loop.time(), 0
+
+    def head_size(self) -> int:
+        """Bytes of the request line and the headers, about."""
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        if not self.refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The body is here."""
+        if not self.refused:
+            super().on_message_complete()
+        self.body_since = None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Keep the task, so that a disconnect can cancel it."""
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+        self.request_task = task
+
+    def refuse_if_slow(self, now: float) -> None:
+        """Close a connection whose head or body takes too long; a head behind a running answer has time."""
+        slow_head = self.head_since is not None and now > self.head_since + HEAD_SECONDS and not self.answering()
+        if slow_head or (self.body_since is not None and now > self.body_since + BODY_SECONDS):
+            self.refuse(TOO_SLOW)
+
+    def answering(self) -> bool:
+        """Whether a request is being answered, so that nothing else may be written."""
+        return bool(self.pipeline) or (self.cycle is not None and not self.cycle.response_complete)
+
+    def refuse(self, answer: bytes) -> None:
+        """Close, with that answer where it cannot be taken for another request's."""
+        if self.transport.is_closing():
+            return
+        if self.head_since is not None:
+            free = not self.answering()
+        else:
+            free = not self.pipeline and not self.cycle.response_started
+        if free:
+            self.transport.write(answer)
+        self.transport.close()
+
+
+class Quiet:
+    """An app around another, for which a cancelled request is over and no failure: its caller has gone."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Run the app."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.app(scope, receive, send)
+
+
+class Listener(uvicorn.Server):
+    """One listener among several in a process: signals are handled elsewhere, once for all."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave the signals alone."""
+        yield
+
+    async def sweep(self) -> None:
+        """Close slow connections, for as long as the listener runs."""
+        while not self.should_exit:
+            await asyncio.sleep(SWEEP)
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Protocol):
+                    connection.refuse_if_slow(now)
+
+
+def listener(app: Any, cert: str | None = None, key: str | None = None) -> Listener:
+    """A listener for an ASGI app, with TLS when a certificate is given."""
+    config = uvicorn.Config(
+        Quiet(app),
+        http=Protocol,
+        loop="none",
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+        ssl_certfile=cert,
+        ssl_keyfile=key,
+    )
+    return Listener(config)
+
+
+def bind(host: str, port: int, flag: str, variable: str) -> socket.socket:
+    """A listening socket; raises PortTaken with the way to choose another."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as exc:
+        bound.close()
+        if exc.errno == errno.EADDRINUSE:
+            raise PortTaken(f"Port {port} on {host} is taken; choose another with {flag} or {variable}.") from exc
+        raise PortTaken(f"Cannot listen on {host}:{port} ({exc.strerror}); set {flag} or {variable}.") from exc
+    bound.setblocking(False)
+    return bound

@@ -1,0 +1,121 @@
+"""What the planes show of policies, deployments and requests, as JSON-ready values."""
+
+from collections.abc import Sequence
+
+from gateway.routing.forecast import prior
+from gateway.routing.policy import Policy
+from gateway.routing.stats import StatsBook
+from gateway.types import Caller, Deployment, Json, Outcome, Record
+
+
+def model_rows(policy: Policy, caller: Caller) -> list[Json]:
+    """Every name that a caller may write as `model`, in OpenAI's shape with facts beside it."""
+    by_model: dict[str, list[Deployment]] = {}
+    for deployment in policy.deployments:
+        by_model.setdefault(deployment.model, []).append(deployment)
+    rows = []
+    if caller.routes is None or "default" in caller.routes:
+        rows += [model_row(name, deployments) for name, deployments in sorted(by_model.items())]
+    for route in policy.routes:
+        if caller.routes is None or route.name in caller.routes:
+            rows += [route_row(name, route.name, route.models) for name in route.asked if name not in by_model]
+    return list({row["id"]: row for row in rows}.values())
+
+
+def model_row(name: str, deployments: Sequence[Deployment]) -> Json:
+    """A model and where it is served."""
+    contexts = [deployment.context for deployment in deployments if deployment.context is not None]
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "llama-gateway",
+        "size_billions": deployments[0].size,
+        "context": max(contexts, default=None),
+        "capabilities": sorted(frozenset().union(*(deployment.capabilities for deployment in deployments))),
+        "backends": [deployment.backend for deployment in deployments],
+    }
+
+
+def route_row(name: str, route: str, models: Sequence[str]) -> Json:
+    """A name that a route answers to."""
+    return {
+        "id": name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "llama-gateway",
+        "route": route,
+        "models": list(models),
+    }
+
+
+def backend_rows(policy: Policy, book: StatsBook, now: float) -> list[Json]:
+    """What we know of each deployment now; latencies in seconds."""
+    return [deployment_row(deployment, book, now) for deployment in policy.deployments]
+
+
+def deployment_row(deployment: Deployment, book: StatsBook, now: float) -> Json:
+    """One deployment's health, load and latency."""
+    stats = book.of(deployment)
+    guess = prior(deployment)
+    return {
+        "deployment": deployment.name,
+        "backend": deployment.backend,
+        "model": deployment.model,
+        "id": deployment.id,
+        "location": deployment.location,
+        "in_flight": book.in_flight.get(deployment.backend, 0),
+        "concurrency": deployment.concurrency,
+        "up": now >= stats.ejected_until and now >= stats.resting_until,
+        "faults": stats.faults,
+        "ejected_for": max(0.0, stats.ejected_until - now),
+        "resting_for": max(0.0, stats.resting_until - now),
+        "resting_because": stats.resting_because,
+        "measured": stats.ttft is not None,
+        "ttft": guess.ttft if stats.ttft is None else stats.ttft,
+        "per_token": guess.per_token if stats.per_token is None else stats.per_token,
+        "price": None if deployment.price is None else [deployment.price.input, deployment.price.output],
+        "retires": None if deployment.retires is None else deployment.retires.isoformat(),
+    }
+
+
+def record_row(record: Record) -> Json:
+    """One request in a line."""
+    deployment = record.deployment
+    return {
+        "id": record.id,
+        "at": record.at,
+        "asked": record.asked[:200],
+        "caller": record.caller,
+        "route": record.route,
+        "model": deployment.model if deployment else None,
+        "backend": deployment.backend if deployment else None,
+        "outcome": record.outcome,
+        "status": record.status,
+        "stream": record.stream,
+        "cache": record.cache,
+        "attempts": len(record.attempts),
+        "prompt_tokens": record.usage.prompt if record.usage else None,
+        "completion_tokens": record.usage.completion if record.usage else None,
+        "cost_usd": record.cost,
+        "ttft": record.ttft,
+        "duration": record.duration,
+        "reason": record.reason,
+        "error_type": record.error_type,
+        "message": record.message,
+    }
+
+
+def attempt_row(outcome: Outcome) -> Json:
+    """One attempt of a request; seconds."""
+    return {
+        "deployment": outcome.deployment.name,
+        "outcome": outcome.outcome,
+        "error_type": outcome.error_type,
+        "message": outcome.message,
+        "ttft": None if outcome.first is None else outcome.first - outcome.started,
+        "duration": outcome.ended - outcome.started,
+        "cost_usd": outcome.cost,
+        "estimated": bool(outcome.usage and outcome.usage.estimated),
+        "answered_by": outcome.answered,
+    }
