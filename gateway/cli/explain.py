@@ -1,0 +1,119 @@
+"""`llama-gateway explain`: the plan of one request."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import httpx
+import orjson
+from cyclopts import Parameter
+
+from gateway.catalogue import Catalogue
+from gateway.cli.start import FAILED
+from gateway.config.loading import load
+from gateway.config.settings import Settings, SettingsError
+from gateway.dialects.openai import chat_request
+from gateway.engine.engine import unknown_model
+from gateway.errors import GatewayError
+from gateway.policytools.check import render
+from gateway.policytools.explain import plan_json, plan_text
+from gateway.routing.planner import plan
+from gateway.routing.policy import Policy
+from gateway.routing.stats import StatsBook
+from gateway.types import CacheControl, Caller, ChatRequest, Json
+
+
+class Unexplained(Exception):
+    """There is no plan; the message says why."""
+
+
+def explain(
+    *,
+    policy: Annotated[Path | None, Parameter(help="The policy file; else GATEWAY_POLICY.")] = None,
+    request: Annotated[Path | None, Parameter(help="A chat request's body, as JSON.")] = None,
+    model: Annotated[str, Parameter(help="Or: the model to ask for ...")] = "auto",
+    prompt: Annotated[str, Parameter(help="... and a prompt.")] = "Hello",
+    header: Annotated[tuple[str, ...], Parameter(help="A request header, as NAME:VALUE.")] = (),
+    id: Annotated[str | None, Parameter(help="Or: a request that a running gateway has answered lately.")] = None,
+    format: Annotated[Literal["text", "json"], Parameter(help="How to print it.")] = "text",
+) -> int:
+    """The plan of one request: whom to try in which order, every score, and why the others are out.
+
+    Examples: `llama-gateway explain --policy policies/default.yaml --model auto --prompt "What is a llama?"`
+    and `llama-gateway explain --id req_...`
+    """
+    try:
+        settings = Settings.from_env(os.environ)
+        found = answered(id, settings) if id else planned(policy or settings.policy, request, model, prompt, header)
+    except (SettingsError, Unexplained) as exc:
+        print(exc, file=sys.stderr)
+        return FAILED
+    print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() if format == "json" else plan_text(found))
+    return 0
+
+
+def planned(path: Path | None, body: Path | None, model: str, prompt: str, headers: tuple[str, ...]) -> Json:
+    """The plan that a policy makes when nothing was seen yet; raises Unexplained."""
+    if path is None:
+        raise Unexplained("No policy: give --policy FILE or set GATEWAY_POLICY.")
+    loaded = load(path, os.environ, Catalogue.load(), datetime.now(UTC).date())
+    if loaded.policy is None:
+        raise Unexplained(render(loaded.problems, "text", sys.stderr.isatty()).rstrip())
+    try:
+        raw = (
+            body.read_bytes()
+            if body
+            else orjson.dumps({"model": model, "messages": [{"role": "user", "content": prompt}]})
+        )
+        return plan_json_of(loaded.policy, asked(raw, headers))
+    except OSError as exc:
+        raise Unexplained(f"{body} cannot be read: {exc.strerror}.") from exc
+    except GatewayError as exc:
+        raise Unexplained(refusal(exc)) from exc
+
+
+def asked(raw: bytes, headers: tuple[str, ...]) -> ChatRequest:
+    """The request in a body, with headers as the command line has them."""
+    pairs = [header.partition(":") for header in headers]
+    given = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    return chat_request(raw, "explain", given, Caller("explain"), CacheControl(), time.monotonic(), None)
+
+
+def plan_json_of(policy: Policy, request: ChatRequest) -> Json:
+    """The plan of a request; raises GatewayError when there is none."""
+    route = policy.route(request)
+    if route is None:
+        raise unknown_model(request, policy)
+    return plan_json(plan(request, route, StatsBook(), time.monotonic(), 0.5))
+
+
+def refusal(error: GatewayError) -> str:
+    """An error with its reasons, a line each."""
+    details: Mapping[str, list[Json]] = error.details or {}
+    rows = [
+        f"  {row.get('route') or row.get('deployment')}: {row['reason']}"
+        for row in [*details.get("routes", []), *details.get("candidates", [])]
+    ]
+    return "\n".join([f"{error.status} {error.code}: {error.message}", *rows])
+
+
+def answered(id: str, settings: Settings) -> Json:
+    """The plan of a request that a running gateway remembers; raises Unexplained."""
+    url = f"http://{settings.admin_host}:{settings.admin_port}/admin/requests/{id}"
+    headers = {"authorization": f"Bearer {settings.admin_key}"} if settings.admin_key else {}
+    try:
+        response = httpx.get(url, headers=headers, timeout=5.0)
+    except httpx.HTTPError as exc:
+        raise Unexplained(f"No gateway answers on {settings.admin_host}:{settings.admin_port}; is it running?") from exc
+    if response.status_code != 200:
+        raise Unexplained(f"The gateway does not know request '{id}' ({response.status_code}).")
+    found: Json = response.json()["plan"]
+    if found is None:
+        raise Unexplained(
+            f"Request '{id}' was answered without a plan: {response.json()['reason'] or 'it was refused'}."
+        )
+    return found

@@ -1,0 +1,69 @@
+"""`llama-gateway serve`: one policy file."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gateway.catalogue import Catalogue
+from gateway.cli.flags import with_flags
+from gateway.cli.start import FAILED, CannotStart, Started, check_open, doors, run
+from gateway.cli.start import serve as serve_live
+from gateway.config.live import LivePolicy
+from gateway.config.loading import Loaded, load
+from gateway.config.settings import Settings, SettingsError
+from gateway.policytools.check import render
+
+
+def serve(
+    *,
+    policy: Annotated[Path | None, Parameter(help="The policy file; else GATEWAY_POLICY.")] = None,
+    host: Annotated[str | None, Parameter(help="Where callers connect; else GATEWAY_HOST.")] = None,
+    port: Annotated[int | None, Parameter(help="Else GATEWAY_PORT, 4080.")] = None,
+    admin_host: Annotated[str | None, Parameter(help="Else GATEWAY_ADMIN_HOST.")] = None,
+    admin_port: Annotated[int | None, Parameter(help="Else GATEWAY_ADMIN_PORT, 4081.")] = None,
+    workers: Annotated[int, Parameter(help="Processes; this version has one.")] = 1,
+) -> int:
+    """Serve a policy file; it is read again when it changes, on SIGHUP, and by POST /admin/policy/reload.
+
+    Example: `llama-gateway serve --policy policies/default.yaml --port 4080`
+    """
+    try:
+        settings = with_flags(Settings.from_env(os.environ), policy, host, port, admin_host, admin_port)
+        live = live_policy(settings, workers)
+        check_open(settings, live)
+        opened = doors(settings)
+    except (SettingsError, CannotStart) as exc:
+        print(exc, file=sys.stderr)
+        return FAILED
+    return run(lambda: serve_live(settings, live, opened, tell), settings)
+
+
+def live_policy(settings: Settings, workers: int) -> LivePolicy:
+    """The policy of the settings' file; raises CannotStart with every problem it has."""
+    path = settings.policy
+    if workers != 1:
+        raise CannotStart("This version runs in one process; start several gateways on ports of their own instead.")
+    if path is None:
+        raise CannotStart("No policy: give --policy FILE, set GATEWAY_POLICY, or try `llama-gateway up`.")
+    catalogue = Catalogue.load()
+
+    def read() -> Loaded:
+        return load(path, os.environ, catalogue, datetime.now(UTC).date())
+
+    loaded = read()
+    if loaded.problems:
+        print(render(loaded.problems, "text", sys.stderr.isatty()), file=sys.stderr, end="")
+    if loaded.policy is None:
+        raise CannotStart(f"{path} has errors; nothing was started.")
+    return LivePolicy(loaded.policy, read, path)
+
+
+def tell(started: Started) -> None:
+    """Say where the gateway is."""
+    print(f"Llama Gateway serves on {started.data}, its admin plane on {started.admin}", file=sys.stderr)
+    if started.admin_key:
+        print(f"Admin key of this run (set GATEWAY_ADMIN_KEY to keep one): {started.admin_key}", file=sys.stderr)
