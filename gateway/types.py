@@ -152,12 +152,10 @@ class Forecast(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A deployment to try: each term's value in natural units, its ratio to the best, and the weighted score."""
+    """A deployment to try, with its score: 1.0 is best in everything that the route weighs."""
 
     deployment: Deployment
     score: float
-    values: tuple[float, ...]
-    ratios: tuple[float, ...]
     forecast: Forecast
     tier: int
 

@@ -17,10 +17,11 @@ STREAM: tuple[Header, ...] = (
 )
 
 
-def header(name: str, value: str) -> Header:
+def header(name: bytes, value: str) -> Header:
     """One header; what HTTP cannot carry becomes a question mark."""
-    clean = value.replace("\r", " ").replace("\n", " ")
-    return name.encode("ascii"), clean.encode("latin-1", "replace")
+    if not value.isprintable():
+        value = "".join([char if char.isprintable() else "?" for char in value])
+    return name, value.encode("latin-1", "replace")
 
 
 async def whole(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:

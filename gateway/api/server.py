@@ -24,6 +24,42 @@ class PortTaken(Exception):
     """Another program listens there."""
 
 
+class HeldHead:
+    """A transport that holds the head of an answer until its first piece comes: one write, and one packet, for both."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.transport = transport
+        self.loop = loop
+        self.held: bytes | None = None
+        self.write = self.write_head
+
+    def write_head(self, data: bytes) -> None:
+        """Hold the head, but not beyond this turn of the loop."""
+        self.held = data
+        self.write = self.write_first
+        self.loop.call_soon(self.flush)
+
+    def write_first(self, data: bytes) -> None:
+        """Write the head and this."""
+        held, self.held = self.held, None
+        self.write = self.transport.write
+        self.transport.write(data if held is None else held + data)
+
+    def flush(self) -> None:
+        """Write the head if nothing has followed it."""
+        if self.held is not None:
+            self.write_first(b"")
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closing."""
+        return self.transport.is_closing()
+
+    def close(self) -> None:
+        """Close after what was written."""
+        self.flush()
+        self.transport.close()
+
+
 class Protocol(HttpToolsProtocol):
     """One connection of a caller."""
 
@@ -84,6 +120,7 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Keep the task, so that a disconnect can cancel it."""
+        cycle.transport = HeldHead(self.transport, self.loop)  # type: ignore[assignment]  # all of it that a cycle uses
         task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)

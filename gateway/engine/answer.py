@@ -78,8 +78,8 @@ class Answer:
             await self.pause(turn.wait)
             attempt = self.begin(turn)
             try:
-                async with attempt, aclosing(attempt.chunks()) as batches:
-                    async for batch in batches:
+                async with attempt:
+                    while (batch := await attempt.batch()) is not None:
                         self.content = self.content or attempt.first
                         yield batch
                 self.whole = attempt.tally.whole

@@ -34,6 +34,7 @@ class Attempt:
         self.report = ended
         self.tally = Tally()
         self.started = clock()
+        self.held: list[Chunk] = []  # what came before the first content
         self.first: float | None = None
         self.silence = 0.0  # seconds of waiting until the first content
         self.watch = watch_of(request, deployment, limits, last, clock)
@@ -53,23 +54,25 @@ class Attempt:
         finally:
             self.report(self.outcome(exc))
 
-    async def chunks(self) -> AsyncGenerator[list[Chunk], None]:
-        """The answer; nothing is given before its first content. Raises UpstreamError, StreamCut among them."""
-        held: list[Chunk] = []
+    async def batch(self) -> list[Chunk] | None:
+        """The next of the answer, None at its end; nothing is given before its first content.
+
+        Raises UpstreamError, StreamCut among them.
+        """
         while (batch := await self.next()) is not None:
             for index, chunk in enumerate(batch):
                 self.tally.add(chunk.body)
                 if self.request.include_usage and isinstance(chunk.body.get("usage"), dict):
                     batch[index] = self.priced(chunk)
-            if self.first is None:
-                held += batch
-                if not self.committed():
-                    continue
-                self.first, self.watch.content = self.clock(), True
-                self.silence, batch = self.watch.waited, held
-            yield batch
+            if self.first is not None:
+                return batch
+            self.held += batch
+            if self.committed():
+                self.first, self.watch.content, self.silence = self.clock(), True, self.watch.waited
+                return self.held
         if not self.tally.complete:
             raise StreamCut(f"Backend '{self.deployment.backend}' ended its answer before it was finished.")
+        return None
 
     def committed(self) -> bool:
         """Whether there is something to give: content of a stream, the whole of an answer in one piece."""

@@ -2,41 +2,54 @@
 
 from collections.abc import Iterator
 
-from gateway.routing.terms import TERMS
+from gateway.routing.terms import TERMS, to_best
 from gateway.types import Choice, Json, Plan
 
 
 def plan_json(plan: Plan) -> Json:
-    """A plan as JSON-ready values: every term's value in its unit, its ratio to the best, and the weighted score."""
+    """A plan as JSON-ready values: every term's value in its unit, its ratio to the best, and what it adds."""
     return {
         "route": plan.route,
         "reason": plan.reason,
         "weights": {term.name: weight for term, weight in zip(TERMS, plan.weights, strict=True)},
-        "choices": [choice_json(choice, plan.weights) for choice in plan.choices],
+        "choices": [choice_json(choice, terms) for choice, terms in zip(plan.choices, terms_of(plan), strict=True)],
         "rejected": [
             {"deployment": out.deployment.name, "reason": out.reason, "code": out.code} for out in plan.rejected
         ],
     }
 
 
-def choice_json(choice: Choice, weights: tuple[float, ...]) -> Json:
+def choice_json(choice: Choice, terms: Json) -> Json:
     """One candidate: what its terms add is its score."""
-    terms = zip(TERMS, choice.values, choice.ratios, weights, strict=True)
+    forecast = choice.forecast
     return {
         "deployment": choice.deployment.name,
         "model": choice.deployment.model,
         "score": choice.score,
         "tier": choice.tier,
-        "prompt_tokens": choice.forecast.prompt_tokens,
-        "output_tokens": choice.forecast.output_tokens,
-        "usd": choice.forecast.usd,
-        "ttft": choice.forecast.ttft,
-        "seconds": choice.forecast.seconds,
-        "terms": {
-            term.name: {"value": value, "unit": term.unit, "ratio": ratio, "weight": weight, "adds": ratio * weight}
-            for term, value, ratio, weight in terms
-        },
+        "prompt_tokens": forecast.prompt_tokens,
+        "output_tokens": forecast.output_tokens,
+        "usd": forecast.usd,
+        "ttft": forecast.ttft,
+        "seconds": forecast.seconds,
+        "terms": terms,
     }
+
+
+def terms_of(plan: Plan) -> list[Json]:
+    """For each choice its terms, as the planner has weighed them."""
+    rows: list[Json] = [{} for _ in plan.choices]
+    for term, weight in zip(TERMS, plan.weights, strict=True) if plan.choices else ():
+        values = [term.value(choice.deployment, choice.forecast) for choice in plan.choices]
+        for row, value, ratio in zip(rows, values, to_best(values, term.scale), strict=True):
+            row[term.name] = {
+                "value": value,
+                "unit": term.unit,
+                "ratio": ratio,
+                "weight": weight,
+                "adds": ratio * weight,
+            }
+    return rows
 
 
 def plan_text(plan: Json) -> str:

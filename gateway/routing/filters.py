@@ -1,10 +1,19 @@
 """Why not this deployment? Each filter answers with a reason, or None when it has no objection."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from gateway.routing.forecast import Case
+from gateway.routing.policy import Route
+from gateway.types import ChatRequest
 
-Filter = Callable[[Case], str | None]
+
+class Filter(NamedTuple):
+    """A reason against deployments: its name, the check, and whether a request on a route can fall foul of it."""
+
+    code: str
+    check: Callable[[Case], str | None]
+    matters: Callable[[ChatRequest, Route], bool]
 
 
 def lacks_capability(case: Case) -> str | None:
@@ -54,12 +63,17 @@ def ejected(case: Case) -> str | None:
     return None if left <= 0 else f"ejected after {case.stats.faults} faults in a row, for another {left:.1f} s"
 
 
-FILTERS: tuple[tuple[str, Filter], ...] = (
-    ("capability", lacks_capability),
-    ("context", too_short_context),
-    ("cost", too_dear),
-    ("latency", too_slow),
-    ("busy", full),
-    ("resting", resting),
-    ("ejected", ejected),  # last: whoever is out for this alone may be pardoned
+def always(request: ChatRequest, route: Route) -> bool:
+    """It may object to any request."""
+    return True
+
+
+FILTERS = (
+    Filter("capability", lacks_capability, lambda request, route: bool(request.needs)),
+    Filter("context", too_short_context, always),
+    Filter("cost", too_dear, lambda request, route: route.max_usd is not None),
+    Filter("latency", too_slow, lambda request, route: route.max_ttft is not None),
+    Filter("busy", full, always),
+    Filter("resting", resting, always),
+    Filter("ejected", ejected, always),  # last: whoever is out for this alone may be pardoned
 )

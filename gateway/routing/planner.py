@@ -1,14 +1,13 @@
 """The decision: whom to try, best first, and why the others are out. Pure: same arguments, same plan."""
 
 from collections.abc import Sequence
-from operator import mul
 
 from gateway.errors import GatewayError, NoCandidate, NothingFits, TooLongForAll
-from gateway.routing.filters import FILTERS
+from gateway.routing.filters import FILTERS, Filter
 from gateway.routing.forecast import Case, believed, best_by_model, forecast
 from gateway.routing.policy import Route
 from gateway.routing.stats import EXPECTED_OUTPUT, UNSEEN, StatsBook
-from gateway.routing.terms import TERMS
+from gateway.routing.terms import TERMS, to_best
 from gateway.types import ChatRequest, Choice, Plan, Rejection
 
 TIE = 0.05  # scores closer than this share are a tie, and chance decides
@@ -24,7 +23,7 @@ def plan(request: ChatRequest, route: Route, book: StatsBook, now: float, chance
     Raises NothingFits, TooLongForAll or NoCandidate when every deployment is out.
     """
     cases = consider(request, route, book, now)
-    passed, rejected = sift(cases)
+    passed, rejected = sift(cases, [each for each in FILTERS if each.matters(request, route)])
     if not passed:
         passed, rejected = pardon(cases, rejected)
     if not passed:
@@ -51,25 +50,18 @@ def consider(request: ChatRequest, route: Route, book: StatsBook, now: float) ->
     return cases
 
 
-def sift(cases: Sequence[Case]) -> tuple[list[Case], list[Rejection]]:
+def sift(cases: Sequence[Case], filters: Sequence[Filter]) -> tuple[list[Case], list[Rejection]]:
     """The cases that no filter objects to, and a rejection for each of the others."""
     passed, rejected = [], []
     for case in cases:
-        rejection = objection(case)
-        if rejection is None:
-            passed.append(case)
+        for code, check, _ in filters:
+            reason = check(case)
+            if reason is not None:
+                rejected.append(Rejection(case.deployment, reason, code))
+                break
         else:
-            rejected.append(rejection)
+            passed.append(case)
     return passed, rejected
-
-
-def objection(case: Case) -> Rejection | None:
-    """The first filter's reason against a case."""
-    for code, check in FILTERS:
-        reason = check(case)
-        if reason is not None:
-            return Rejection(case.deployment, reason, code)
-    return None
 
 
 def pardon(cases: Sequence[Case], rejected: list[Rejection]) -> tuple[list[Case], list[Rejection]]:
@@ -84,22 +76,17 @@ def rank(route: Route, cases: Sequence[Case], chance: float) -> list[Choice]:
 
     A score is the weighted sum of the terms' ratios to the best candidate: 1.0 is best in everything.
     """
-    columns = [[term.value(case) for case in cases] for term in TERMS]
-    ratios = [to_best(column, term.scale) for column, term in zip(columns, TERMS, strict=True)]
-    weights = route.weights
-    choices, order = [], []
-    for index, (case, values, shares) in enumerate(zip(cases, zip(*columns), zip(*ratios))):  # noqa: B905  # hot
-        score = sum(map(mul, weights, shares))
-        choices.append(Choice(case.deployment, score, values, shares, case.forecast, case.tier))
-        order.append((case.tier, score * (1.0 + TIE * ((chance + index * GOLDEN) % 1.0)), index))
+    scores = [0.0] * len(cases)
+    for term, weight in zip(TERMS, route.weights, strict=True):
+        if weight:
+            ratios = to_best([term.value(case.deployment, case.forecast) for case in cases], term.scale)
+            scores = [score + weight * ratio for score, ratio in zip(scores, ratios, strict=True)]
+    order = [
+        (case.tier, score * (1.0 + TIE * ((chance + index * GOLDEN) % 1.0)), index)
+        for index, (case, score) in enumerate(zip(cases, scores, strict=True))
+    ]
     order.sort()
-    return [choices[index] for _, _, index in order]
-
-
-def to_best(values: Sequence[float], scale: float) -> list[float]:
-    """Each value as a ratio to the smallest; differences far below the scale vanish."""
-    best = min(values) + scale
-    return [(value + scale) / best for value in values]
+    return [Choice(cases[index].deployment, scores[index], cases[index].forecast, tier) for tier, _, index in order]
 
 
 def probe(choices: list[Choice], book: StatsBook, now: float, chance: float) -> bool:

@@ -1,9 +1,10 @@
 """What scores are made of: each term is a cost in natural units, to be kept small."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from gateway.routing.forecast import UNKNOWN_SIZE, Case
+from gateway.routing.forecast import UNKNOWN_SIZE
+from gateway.types import Deployment, Forecast
 
 
 class Term(NamedTuple):
@@ -12,22 +13,22 @@ class Term(NamedTuple):
     name: str
     unit: str
     scale: float
-    value: Callable[[Case], float]
+    value: Callable[[Deployment, Forecast], float]
 
 
-def cost(case: Case) -> float:
+def cost(deployment: Deployment, forecast: Forecast) -> float:
     """Expected price of the request, in US dollars."""
-    return case.forecast.usd
+    return forecast.usd
 
 
-def latency(case: Case) -> float:
+def latency(deployment: Deployment, forecast: Forecast) -> float:
     """Expected time to the last token, in seconds."""
-    return case.forecast.seconds
+    return forecast.seconds
 
 
-def size(case: Case) -> float:
+def size(deployment: Deployment, forecast: Forecast) -> float:
     """Parameters of the model, in billions."""
-    return UNKNOWN_SIZE if case.deployment.size is None else case.deployment.size
+    return UNKNOWN_SIZE if deployment.size is None else deployment.size
 
 
 TERMS = (
@@ -35,3 +36,9 @@ TERMS = (
     Term("latency", "s", 0.05, latency),
     Term("size", "B", 0.5, size),
 )
+
+
+def to_best(values: Sequence[float], scale: float) -> list[float]:
+    """Each value as a ratio to the smallest; differences far below the scale vanish."""
+    best = min(values) + scale
+    return [(value + scale) / best for value in values]

@@ -1,7 +1,6 @@
 """One try at one deployment makes exactly one outcome, however it ends."""
 
 import asyncio
-from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -36,8 +35,8 @@ class Try:
 
     async def read(self) -> None:
         """Read the answer to its end."""
-        async with self.attempt, aclosing(self.attempt.chunks()) as batches:
-            async for batch in batches:
+        async with self.attempt:
+            while (batch := await self.attempt.batch()) is not None:
                 self.batches.append([chunk.body for chunk in batch])
 
     @property
@@ -222,7 +221,7 @@ def test_outcome_is_reported_although_closing_the_provider_is_interrupted() -> N
 
         async def read() -> None:
             async with attempt:
-                async for _ in attempt.chunks():
+                while await attempt.batch() is not None:
                     pass
 
         task = asyncio.create_task(read())

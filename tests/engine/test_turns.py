@@ -11,7 +11,7 @@ from gateway.types import Choice, Forecast
 from tests.routing.samples import deployment
 
 NO_FORECAST = Forecast(0, 0, 0.0, 0.0, 0.0)
-A, B, C, D = (Choice(deployment(name), 1.0, (), (), NO_FORECAST, 0) for name in "abcd")
+A, B, C, D = (Choice(deployment(name), 1.0, NO_FORECAST, 0) for name in "abcd")
 
 
 def turns(*choices: Choice, attempts: int = 3, chance: float = 0.0) -> Turns:

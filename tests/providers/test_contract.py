@@ -367,6 +367,6 @@ async def test_the_key_is_sent_and_the_callers_headers_are_not(kind: Kind, llama
     (seen,) = link.script.generations
     assert seen.headers["authorization"] == f"Bearer {KEY}"
     assert seen.headers.keys() == {
-        "host", "accept", "accept-encoding", "authorization", "content-length", "content-type", "user-agent",
+        "host", "accept-encoding", "authorization", "content-length", "content-type", "user-agent",
     }  # fmt: skip
     assert seen.json["model"] == kind.model

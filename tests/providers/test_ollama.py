@@ -17,8 +17,8 @@ from gateway.errors import (
     ServerFault,
     UpstreamError,
 )
-from gateway.providers.aiohttp_transport import AiohttpTransport
 from gateway.providers.ollama import Ollama, native_body, window
+from gateway.providers.transport import PooledTransport
 from gateway.types import Backend, ChatRequest, Chunk, Deployment, ServedModel
 
 BACKEND = Backend("den", "ollama", "http://127.0.0.1:11434")
@@ -46,7 +46,7 @@ CALLS = st.lists(
 
 
 def provider(url: str = BACKEND.url) -> Ollama:
-    return Ollama(Backend("den", "ollama", url), AiohttpTransport(keepalive=30))
+    return Ollama(Backend("den", "ollama", url), PooledTransport(keepalive=30))
 
 
 def deployment(context: int | None = 131_072) -> Deployment:

@@ -6,12 +6,12 @@ import orjson
 import pytest
 
 from gateway.errors import InvalidResponse, ServerFault, UpstreamError
-from gateway.providers.aiohttp_transport import AiohttpTransport
 from gateway.providers.decoder import Decoder
 from gateway.providers.groq import Groq
 from gateway.providers.llama_cpp import LlamaCpp
 from gateway.providers.openai_compatible import OpenAICompatible
 from gateway.providers.together import Together
+from gateway.providers.transport import PooledTransport
 from gateway.types import Backend, ChatRequest, Deployment, ServedModel
 
 BACKEND = Backend("main", "openai_compatible", "http://127.0.0.1:8000", api_key="k")
@@ -22,7 +22,7 @@ END = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 
 def provider(kind: type[OpenAICompatible] = OpenAICompatible, **backend: Any) -> OpenAICompatible:
     made = {"name": "main", "kind": "openai_compatible", "url": BACKEND.url, **backend}
-    return kind(Backend(**made), AiohttpTransport(keepalive=3))
+    return kind(Backend(**made), PooledTransport(keepalive=3))
 
 
 def asking(stream: bool = False, **more: Any) -> ChatRequest:

@@ -10,7 +10,8 @@ from gateway.errors import InvalidResponse
 from gateway.providers.aiohttp_transport import AiohttpTransport
 from gateway.providers.http import HttpProvider
 from gateway.providers.pool import ProviderPool, tls_of
-from gateway.providers.port import Provider
+from gateway.providers.port import Provider, Transport
+from gateway.providers.transport import PooledTransport
 from gateway.types import Backend
 
 from .raw import OK, RawServer
@@ -18,9 +19,8 @@ from .raw import OK, RawServer
 BACKEND = Backend("local", "vllm", "http://127.0.0.1:8000")
 
 
-def transport_of(provider: Provider) -> AiohttpTransport:
+def transport_of(provider: Provider) -> Transport:
     assert isinstance(provider, HttpProvider)
-    assert isinstance(provider.transport, AiohttpTransport)
     return provider.transport
 
 
@@ -50,6 +50,12 @@ def test_backends_share_connections_only_under_the_same_settings() -> None:
     assert transport_of(pool.of(replace(BACKEND, name="proxied", proxy="http://proxy:3128"))) is not first
 
 
+def test_a_backend_behind_a_proxy_has_the_transport_that_speaks_to_one() -> None:
+    pool = ProviderPool()
+    assert isinstance(transport_of(pool.of(BACKEND)), PooledTransport)
+    assert isinstance(transport_of(pool.of(replace(BACKEND, proxy="http://proxy:3128"))), AiohttpTransport)
+
+
 def test_a_kind_that_is_unknown_is_a_lookup_error() -> None:
     with pytest.raises(LookupError, match="no provider kind 'nope'"):
         ProviderPool().of(replace(BACKEND, kind="nope"))
@@ -69,9 +75,7 @@ async def test_close_closes_the_connections() -> None:
     async with RawServer(lambda exchange: exchange.send(OK.replace(b"ok", b"{}"))) as server:
         pool = ProviderPool()
         provider = pool.of(replace(BACKEND, url=server.url))
-        transport = transport_of(provider)
         with pytest.raises(InvalidResponse, match="list of models"):
             await provider.models()
         await pool.close()
         await server.ended.acquire()
-        assert transport.session is not None and transport.session.closed

@@ -18,9 +18,9 @@ from gateway.demo.standins.hosted import KEY, Streamed
 from gateway.demo.standins.script import Script
 from gateway.demo.standins.serve import Served
 from gateway.demo.standins.wire import Manner, event, is_done
-from gateway.providers.aiohttp_transport import AiohttpTransport
 from gateway.providers.port import Provider
 from gateway.providers.registry import provider_class
+from gateway.providers.transport import PooledTransport
 from gateway.types import Backend, Deployment
 
 Build = Callable[[str, Script], ASGIApp]
@@ -123,7 +123,7 @@ async def linked(
     script = Script(*faults)
     async with Served(kind.build(llama_url, script)) as served:
         backend = Backend("main", kind.name, served.url, api_key=key)
-        transport = AiohttpTransport(keepalive=3)
+        transport = PooledTransport(keepalive=3)
         provider = provider_class(kind.name)(backend, transport)
         deployment = Deployment("main/llama", "main", "llama", model or kind.model, kind.name, "hosted", context=8192)
         try:

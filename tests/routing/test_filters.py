@@ -90,9 +90,9 @@ def test_ejection_ends_on_time_and_counts_its_faults(until: float, out: bool) ->
 
 
 def test_ejection_is_asked_about_last_so_that_only_it_can_be_pardoned() -> None:
-    assert filters.FILTERS[-1] == ("ejected", filters.ejected)
+    assert (filters.FILTERS[-1].code, filters.FILTERS[-1].check) == ("ejected", filters.ejected)
 
 
 def test_each_filter_has_a_code_of_its_own() -> None:
-    codes = [code for code, _ in filters.FILTERS]
+    codes = [each.code for each in filters.FILTERS]
     assert len(set(codes)) == len(codes)

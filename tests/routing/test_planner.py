@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, NoCandidate, NothingFits, TooLongForAll
-from gateway.routing.planner import PROBE_AGE, PROBE_SHARE, TIE, consider, objection, plan
+from gateway.routing.filters import FILTERS
+from gateway.routing.planner import PROBE_AGE, PROBE_SHARE, TIE, consider, plan, sift
 from gateway.routing.policy import Candidate, Route, Weights
 from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.terms import TERMS, to_best
 from gateway.types import ChatRequest, Deployment, Plan, Price, Rejection
 from tests.routing.samples import deployment, request, route
 
@@ -304,11 +306,9 @@ def test_every_candidate_is_either_a_choice_or_a_rejection_with_a_reason(world: 
 @given(worlds())
 def test_nobody_is_chosen_whom_a_filter_rejects_unless_all_are_out_and_it_is_pardoned(world: World) -> None:
     found = planned(world)
-    objections = {
-        case.deployment.name: objection(case) for case in consider(world.request, world.route, world.book, NOW)
-    }
-    free = {name for name, reason in objections.items() if reason is None}
-    pardoned = {name for name, reason in objections.items() if reason is not None and reason.code == "ejected"}
+    passed, rejected = sift(consider(world.request, world.route, world.book, NOW), FILTERS)
+    free = {case.deployment.name for case in passed}
+    pardoned = {out.deployment.name for out in rejected if out.code == "ejected"}
     chosen = {choice.deployment.name for choice in found.choices} if isinstance(found, Plan) else set()
     assert chosen == (free or pardoned)
 
@@ -318,11 +318,14 @@ def test_score_is_the_weighted_sum_of_ratios_to_the_best(world: World) -> None:
     found = planned(world)
     if not isinstance(found, Plan):
         return
+    scores = dict.fromkeys((choice.deployment.name for choice in found.choices), 0.0)
+    for term, weight in zip(TERMS, found.weights, strict=True):
+        ratios = to_best([term.value(choice.deployment, choice.forecast) for choice in found.choices], term.scale)
+        assert min(ratios) == pytest.approx(1.0)
+        for choice, ratio in zip(found.choices, ratios, strict=True):
+            scores[choice.deployment.name] += weight * ratio
     for choice in found.choices:
-        assert choice.score == pytest.approx(sum(w * r for w, r in zip(found.weights, choice.ratios, strict=True)))
-        assert all(ratio >= 1.0 - 1e-9 for ratio in choice.ratios)
-    for column in zip(*[choice.ratios for choice in found.choices], strict=True):
-        assert min(column) == pytest.approx(1.0)
+        assert choice.score == pytest.approx(scores[choice.deployment.name])
 
 
 @given(worlds())

@@ -1,0 +1,217 @@
+"""The transport of the hot path: pooled HTTP/1.1 connections, the last used first, behind the port's few methods."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from gateway.errors import Disconnected, InvalidResponse, Unreachable
+from gateway.providers.http1 import Connection
+from gateway.providers.port import HttpCall
+
+MAX_AGE = 300.0  # seconds of a connection: after that a changed DNS entry is seen
+END_SECONDS = 0.1  # to wait for the end of a body that is complete, so that its connection can be reused
+
+
+class Target(NamedTuple):
+    """Where a URL points: the pool's key is scheme, host and port."""
+
+    scheme: str
+    host: str
+    port: int
+    start: bytes  # of the head: ` path HTTP/1.1`, and the Host header
+
+
+class Answer:
+    """An answer whose head is here."""
+
+    def __init__(self, connection: Connection, pool: "Pool") -> None:
+        self.connection = connection
+        self.pool: Pool | None = pool
+        self.status = connection.status
+        self.headers: Mapping[str, str] = connection.headers
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """The body as it arrives."""
+        while part := await self.connection.part():
+            yield part
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body, at most `limit` bytes."""
+        body = await self.connection.part()
+        if self.connection.complete and not self.connection.parts and len(body) <= limit:
+            return body
+        held, size = [body], len(body)
+        while size <= limit and (body := await self.connection.part()):
+            held.append(body)
+            size += len(body)
+        if size > limit:
+            raise InvalidResponse(f"The upstream's answer is longer than {limit} bytes.")
+        return b"".join(held)
+
+    async def end(self) -> None:
+        """Wait briefly for the body's last bytes, so that the connection can be used again."""
+        if self.connection.complete:
+            return
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await self.connection.part()
+        except (TimeoutError, Disconnected, InvalidResponse):
+            return  # the answer is whole already; the connection is closed instead
+
+    def close(self) -> None:
+        """Give the connection back if its answer was read to the end, else close it."""
+        pool, self.pool = self.pool, None
+        if pool is not None:
+            pool.give(self.connection)
+
+
+class Pool:
+    """The idle connections to one address."""
+
+    def __init__(self, keepalive: float) -> None:
+        self.keepalive = keepalive
+        self.idle: list[Connection] = []
+        self.timer: asyncio.TimerHandle | None = None
+
+    def take(self) -> Connection | None:
+        """The connection that was used last, unless it may have been closed by now."""
+        now = asyncio.get_running_loop().time()
+        while self.idle:
+            connection = self.idle.pop()
+            if not connection.closed and now - connection.idle_since < self.keepalive:
+                return connection
+            connection.abort()
+        return None
+
+    def give(self, connection: Connection) -> None:
+        """Keep a connection for the next request, or close it."""
+        now = connection.loop.time()
+        whole = connection.complete and not connection.parts and connection.reusable and not connection.closed
+        if not whole or now - connection.born > MAX_AGE:
+            connection.abort()
+            return
+        connection.idle_since = now
+        self.idle.append(connection)
+        if self.timer is None:
+            self.timer = connection.loop.call_later(self.keepalive, self.sweep)
+
+    def sweep(self) -> None:
+        """Close what has been idle for too long, and look again later if anything is left."""
+        self.timer = None
+        loop = asyncio.get_running_loop()
+        young = loop.time() - self.keepalive
+        for connection in self.idle:
+            if connection.idle_since <= young:
+                connection.abort()
+        self.idle = [connection for connection in self.idle if not connection.closed]
+        if self.idle:
+            self.timer = loop.call_later(self.keepalive, self.sweep)
+
+    def lost(self, connection: Connection) -> None:
+        """A connection was closed, perhaps by the other side."""
+        if connection in self.idle:
+            self.idle.remove(connection)
+
+    def close(self) -> None:
+        """Close all."""
+        if self.timer is not None:
+            self.timer.cancel()
+        for connection in list(self.idle):
+            connection.abort()
+        self.idle.clear()
+
+
+class PooledTransport:
+    """Sends HTTP calls; one pool for each address."""
+
+    def __init__(self, keepalive: float, tls: ssl.SSLContext | None = None) -> None:
+        self.keepalive = keepalive
+        self.tls = tls
+        self.pools: dict[tuple[str, str, int], Pool] = {}
+        self.targets: dict[str, Target] = {}
+
+    async def send(self, call: HttpCall) -> Answer:
+        """The answer's head.
+
+        A reused connection that was closed before any byte came back lost the race with a server that closes idle
+        ones: the request is sent once more, on a fresh connection.
+        """
+        target = self.targets.get(call.url) or self.targets.setdefault(call.url, target_of(call.url))
+        request = request_of(call, target)
+        pool = self.pool(target)
+        connection = pool.take()
+        if connection is not None:
+            try:
+                return await self.exchange(connection, request, pool)
+            except Disconnected:
+                if connection.received:
+                    raise
+        return await self.exchange(await self.connect(target, pool, call.connect), request, pool)
+
+    async def exchange(self, connection: Connection, request: bytes, pool: Pool) -> Answer:
+        """Ask on a connection and wait for the head; however that ends, the connection is not lost."""
+        try:
+            connection.ask(request)
+            await connection.head()
+        except BaseException:
+            connection.abort()
+            raise
+        return Answer(connection, pool)
+
+    async def connect(self, target: Target, pool: Pool, seconds: float) -> Connection:
+        """A new connection; raises Unreachable."""
+        loop = asyncio.get_running_loop()
+        secure = target.scheme == "https"
+        try:
+            async with asyncio.timeout(seconds):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(pool.lost),
+                    target.host,
+                    target.port,
+                    ssl=self.context() if secure else None,
+                    server_hostname=target.host if secure else None,
+                )
+        except TimeoutError as exc:
+            raise Unreachable(f"No connection to the upstream within {seconds:g} s.") from exc
+        except (OSError, UnicodeError) as exc:
+            raise Unreachable("No connection to the upstream could be made.") from exc
+        return connection
+
+    def pool(self, target: Target) -> Pool:
+        """The pool of an address."""
+        key = target[:3]
+        return self.pools.get(key) or self.pools.setdefault(key, Pool(self.keepalive))
+
+    def context(self) -> ssl.SSLContext:
+        """The TLS context, with the system's authorities unless others were given; made when first needed."""
+        if self.tls is None:
+            self.tls = ssl.create_default_context()
+        return self.tls
+
+    async def close(self) -> None:
+        """Close all idle connections."""
+        for pool in self.pools.values():
+            pool.close()
+
+
+def target_of(url: str) -> Target:
+    """Where a URL points."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    name = f"[{host}]" if ":" in host else host
+    where = name if parts.port is None else f"{name}:{port}"
+    return Target(parts.scheme, host, port, f" {path} HTTP/1.1\r\nhost: {where}\r\n".encode("ascii"))
+
+
+def request_of(call: HttpCall, target: Target) -> bytes:
+    """The bytes of a request; raises InvalidResponse for a header that HTTP cannot carry."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in call.headers.items()])
+    if lines.count("\n") != len(call.headers) or lines.count("\r") != len(call.headers):
+        raise InvalidResponse("A header of the backend in the policy holds a line break.")
+    length = b"" if call.method == "GET" else b"content-length: %d\r\n" % len(call.body)
+    head = call.method.encode("ascii") + target.start + lines.encode("latin-1", "replace") + length
+    return b"%b\r\n%b" % (head, call.body)
