@@ -53,9 +53,9 @@ $(VENV)/bin/python:
 # Needs uv, which nothing else does.
 lock:            ## Resolve both lock files anew.
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q \
-	  pyproject.toml --group build --group dev -o requirements-dev.lock
+	  pyproject.toml --all-extras --group build --group dev -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q \
-	  pyproject.toml --group build -c requirements-dev.lock -o requirements.lock
+	  pyproject.toml --all-extras --group build -c requirements-dev.lock -o requirements.lock
 
 clean:           ## Remove what the targets made.
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

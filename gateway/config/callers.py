@@ -4,15 +4,16 @@ from gateway.config.backends import HEADER_VALUE
 from gateway.config.context import Context
 from gateway.config.problems import Path, clean
 from gateway.config.routes import DEFAULT
+from gateway.routing.policy import key_digest
 from gateway.types import Caller
 
 SHORT = 16  # characters; a shorter key can be guessed
 
 
-def callers(context: Context) -> tuple[tuple[str, Caller], ...]:
-    """Each key with its caller, checked."""
+def callers(context: Context) -> dict[bytes, Caller]:
+    """Each caller by the digest of its key, checked."""
     owners: dict[str, str] = {}
-    found = []
+    found: dict[bytes, Caller] = {}
     known = [DEFAULT, *(route.name for route in context.file.routes)]
     for name, spec in (context.file.callers or {}).items():
         path: Path = ("callers", name)
@@ -27,8 +28,8 @@ def callers(context: Context) -> tuple[tuple[str, Caller], ...]:
             context.report.add("LG034", (*path, "key"), message, key=True)
         owners.setdefault(spec.key, name)
         check_routes(spec.routes or [], path, known, context)
-        found.append((spec.key, Caller(name, None if spec.routes is None else frozenset(spec.routes))))
-    return tuple(found)
+        found[key_digest(spec.key)] = Caller(name, None if spec.routes is None else frozenset(spec.routes))
+    return found
 
 
 def check_routes(routes: list[str], path: Path, known: list[str], context: Context) -> None:

@@ -21,11 +21,11 @@ def rejected(id: str, at: float, arrived: float, caller: str, ending: Ending) ->
     """The record of a request that never became one: no key, no JSON, too large."""
     error = ending.error
     return Record(
-        id,
-        at,
-        "success" if error is None else error.outcome,
-        ending.status,
-        ending.ended - arrived,
+        id=id,
+        at=at,
+        outcome="success" if error is None else error.outcome,
+        status=ending.status,
+        duration=ending.ended - arrived,
         caller=caller,
         error_type="" if error is None else error.error_type,
         message="" if error is None else error.message,
@@ -34,16 +34,22 @@ def rejected(id: str, at: float, arrived: float, caller: str, ending: Ending) ->
 
 def recorded(request: ChatRequest, at: float, answer: Answer | None, ending: Ending) -> Record:
     """The record of a request; `at` is the Unix time of its arrival."""
-    record = rejected(request.id, at, request.arrived, request.caller.name, ending)._replace(
-        asked=request.model, operation=request.operation, stream=request.stream
-    )
     if answer is None:
-        return record
+        record = rejected(request.id, at, request.arrived, request.caller.name, ending)
+        return record._replace(asked=request.model, operation=request.operation, stream=request.stream)
     usage, cost = bill(answer)
-    hit = answer.hit
-    return record._replace(
+    hit, error = answer.hit, ending.error
+    return Record(
+        id=request.id,
+        at=at,
         outcome=outcome_of(answer, ending),
+        status=ending.status,
+        duration=ending.ended - request.arrived,
+        asked=request.model,
         original=answer.policy.label(request.model),
+        caller=request.caller.name,
+        operation=request.operation,
+        stream=request.stream,
         generation=answer.policy.generation,
         route=answer.route.name,
         deployment=answer.deployment,
@@ -56,6 +62,8 @@ def recorded(request: ChatRequest, at: float, answer: Answer | None, ending: End
         saved=(hit.cost or 0.0) if hit is not None else 0.0,
         ttft=None if answer.content is None else answer.content - request.arrived,
         overhead=overhead(request, answer, ending),
+        error_type="" if error is None else error.error_type,
+        message="" if error is None else error.message,
     )
 
 

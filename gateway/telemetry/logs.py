@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import logging
 import sys
-from typing import TextIO
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -62,8 +64,7 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> Lines:
     renderer = structlog.processors.JSONRenderer(serializer=dump) if json else console(stream)
     structlog.configure(
         processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            stamp,
             *([structlog.processors.format_exc_info] if json else []),
             renderer,
         ],
@@ -75,6 +76,13 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> Lines:
     # A cut stream ends without a terminal chunk on purpose; uvicorn would call that an error each time.
     logging.getLogger("uvicorn.error").addFilter(unfinished_on_purpose)
     return lines
+
+
+def stamp(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The level and the time, in one step of the chain."""
+    event["level"] = method
+    event["time"] = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return event
 
 
 def console(stream: TextIO) -> structlog.dev.ConsoleRenderer:

@@ -10,11 +10,12 @@ from gateway.api import intake
 from gateway.api.intake import BODY_LIMIT, LOOPBACK, body_of, caller_of, deadline_of, headers_of
 from gateway.api.reply import Message
 from gateway.errors import CallerGone, InvalidRequest, TooLarge, Unauthorized
+from gateway.routing.policy import key_digest
 from gateway.types import Caller
 from tests.routing.samples import policy
 
 SEARCH = Caller("search")
-KEYED = policy(callers=(("sk-search", SEARCH), ("sk-chat", Caller("chat"))))
+KEYED = policy(callers={key_digest("sk-search"): SEARCH, key_digest("sk-chat"): Caller("chat")})
 
 
 class Wire:

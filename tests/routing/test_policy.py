@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.routing.policy import Route
+from gateway.routing.policy import Route, key_digest
 from gateway.types import Caller, ChatRequest
 from tests.routing.samples import MODEL, deployment, policy, request, route
 
@@ -68,7 +68,7 @@ def test_unknown_model_has_no_route_and_the_label_other() -> None:
 
 def test_each_key_belongs_to_its_caller_and_others_to_nobody() -> None:
     search, chat = Caller("search"), Caller("chat")
-    rules = policy(callers=(("sk-search", search), ("sk-chat", chat)))
+    rules = policy(callers={key_digest("sk-search"): search, key_digest("sk-chat"): chat})
     assert rules.caller("sk-search") is search
     assert rules.caller("sk-chat") is chat
     for wrong in ("", "sk", "sk-searc", "sk-search ", "SK-SEARCH", "sk-sëarch"):
@@ -76,4 +76,4 @@ def test_each_key_belongs_to_its_caller_and_others_to_nobody() -> None:
 
 
 def test_keys_are_not_in_the_repr_of_a_policy() -> None:
-    assert "sk-search" not in repr(policy(callers=(("sk-search", Caller("search")),)))
+    assert "sk-search" not in repr(policy(callers={key_digest("sk-search"): Caller("search")}))

@@ -8,6 +8,7 @@ import pytest
 
 from gateway import errors
 from gateway.engine.record import Ending, recorded
+from gateway.routing.policy import key_digest
 from gateway.telemetry import logs
 from gateway.telemetry.lines import RequestLines
 from gateway.types import Backend, Caller, Observer
@@ -74,7 +75,7 @@ def test_secrets_of_backends_and_callers_are_in_no_line(format: str) -> None:
             {"a": [[errors.BadCredentials], [errors.ServerFault], GOOD]},
             before=(RequestLines(),),
             backends={"a": backend},
-            callers=((CANARY, Caller("search")),),
+            callers={key_digest(CANARY): Caller("search")},
         )
         for _ in range(3):
             answer, error = rig.open(), None
