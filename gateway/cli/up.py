@@ -80,11 +80,9 @@ async def demo_backends(stack: AsyncExitStack, state: Path) -> list[DemoBackend]
     stack.push_async_callback(fleet.stop)
     try:
         servers = await fleet.start(specs, state / "demo")
-    except DemoError as exc:
-        raise CannotStart(str(exc)) from exc
-    except OSError as exc:
-        place = f"The demo's model cannot be written below {state} ({exc.strerror})"
-        raise CannotStart(f"{place}; set GATEWAY_STATE_DIR to a directory that can be written.") from exc
+    except (DemoError, OSError) as exc:
+        kept = f"The demo keeps its model and logs in {state / 'demo'}; GATEWAY_STATE_DIR names another directory."
+        raise CannotStart(f"{exc}\n{kept}") from exc
     return [demo_backend(server, price) for server, (_, _, price) in zip(servers, DEMO, strict=True)]
 
 

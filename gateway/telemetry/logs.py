@@ -81,7 +81,7 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> Lines:
 def stamp(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The level and the time, in one step of the chain."""
     event["level"] = method
-    event["time"] = datetime.now(UTC).isoformat(timespec="milliseconds")
+    event["time"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return event
 
 
