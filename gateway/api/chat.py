@@ -60,7 +60,7 @@ class Exchange:
     async def serve(self, scope: Scope, receive: Receive) -> None:
         """The way of a request that goes well."""
         headers = headers_of(scope)
-        caller = caller_of(headers, self.engine.policy())
+        caller = caller_of(scope, headers, self.engine.policy())
         self.caller = caller.name
         deadline = deadline_of(headers, self.arrived)
         raw = await body_of(headers, receive)

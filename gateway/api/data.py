@@ -48,14 +48,14 @@ def data_plane(engine: Engine, readiness: Readiness) -> DataPlane:
     @app.get("/models")
     async def models(request: Request) -> dict[str, object]:
         policy = engine.policy()
-        caller = caller_of(request.headers, policy)
+        caller = caller_of(request.scope, request.headers, policy)
         return {"object": "list", "data": model_rows(policy, caller)}
 
     @app.get("/v1/models/{model:path}")
     @app.get("/models/{model:path}")
     async def model(model: str, request: Request) -> dict[str, object]:
         policy = engine.policy()
-        rows = {row["id"]: row for row in model_rows(policy, caller_of(request.headers, policy))}
+        rows = {row["id"]: row for row in model_rows(policy, caller_of(request.scope, request.headers, policy))}
         row = rows.get(model) or rows.get(policy.canonical(model) or "")
         if row is None:
             raise ModelNotFound(f"The model '{model[:100]}' is not served here. See GET /v1/models.", param="model")

@@ -3,13 +3,12 @@
 import re
 from collections.abc import Mapping
 from hmac import compare_digest
-from ipaddress import ip_address
 
 import orjson
 from starlette.types import ASGIApp
 
 from gateway.api import reply
-from gateway.api.intake import headers_of
+from gateway.api.intake import headers_of, is_local
 from gateway.api.reply import Receive, Scope, Send
 from gateway.types import Json
 
@@ -57,12 +56,3 @@ def host_of(header: str) -> str:
     """The name in a Host header, without its port; nothing when there is more in it than that."""
     found = HOST.fullmatch(header.lower())
     return (found["v6"] or found["name"]) if found else ""
-
-
-def is_local(scope: Scope) -> bool:
-    """Whether the peer is this machine."""
-    client = scope.get("client")
-    try:
-        return client is None or ip_address(client[0]).is_loopback
-    except ValueError:
-        return False

@@ -18,10 +18,7 @@ def check(
     format: Annotated[Literal["text", "json", "github"], Parameter(help="How to print the findings.")] = "text",
     strict: Annotated[bool, Parameter(help="Exit with 1 when there are warnings.")] = False,
 ) -> int:
-    """Every error and warning of policy files; exit code 0 clean, 1 warnings with --strict, 2 errors.
-
-    Example: `llama-gateway check policies/*.yaml --strict`
-    """
+    """The verb `check`; its exit code."""
     catalogue, today = Catalogue.load(), datetime.now(UTC).date()
     problems = [problem for file in files for problem in load(file, os.environ, catalogue, today).problems]
     print(render(problems, format, sys.stdout.isatty()), end="")

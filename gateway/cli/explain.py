@@ -41,11 +41,7 @@ def explain(
     id: Annotated[str | None, Parameter(help="Or: a request that a running gateway has answered lately.")] = None,
     format: Annotated[Literal["text", "json"], Parameter(help="How to print it.")] = "text",
 ) -> int:
-    """The plan of one request: whom to try in which order, every score, and why the others are out.
-
-    Examples: `llama-gateway explain --policy policies/default.yaml --model auto --prompt "What is a llama?"`
-    and `llama-gateway explain --id req_...`
-    """
+    """The verb `explain`; its exit code."""
     try:
         settings = Settings.from_env(os.environ)
         found = answered(id, settings) if id else planned(policy or settings.policy, request, model, prompt, header)

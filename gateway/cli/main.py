@@ -9,15 +9,30 @@ HELP = """One endpoint in front of every place a team runs Llama models, routed 
 
 Start with `llama-gateway up`: it finds the servers of this machine and the keys in the environment, or starts a demo.
 """
+VERBS = {
+    "up": """Find the servers of this machine and the keys in the environment, and serve them; else start a demo.
+
+Examples: `llama-gateway up`, `llama-gateway up --write policies/mine.yaml`""",
+    "serve": """Serve a policy file; it is read again when it changes.
+
+SIGHUP and POST /admin/policy/reload read it at once; a file with a mistake never replaces a good one.
+
+Example: `llama-gateway serve --policy policies/default.yaml --port 4080`""",
+    "check": """Every error and warning of policy files; exit code 0 clean, 1 warnings with --strict, 2 errors.
+
+Example: `llama-gateway check policies/*.yaml --strict`""",
+    "explain": """The plan of one request: whom to try in which order, every score, and why the others are out.
+
+Examples: `llama-gateway explain --policy policies/default.yaml --model auto --prompt "What is a llama?"`
+and `llama-gateway explain --id req_...`""",
+}
 
 
 def app() -> App:
     """The command line's tree."""
     root = App(name="llama-gateway", help=HELP, version=version("llama-gateway"), help_format="markdown")
-    root.command("gateway.cli.up:up", name="up")
-    root.command("gateway.cli.serve:serve", name="serve")
-    root.command("gateway.cli.check:check", name="check")
-    root.command("gateway.cli.explain:explain", name="explain")
+    for verb, help in VERBS.items():
+        root.command(f"gateway.cli.{verb}:{verb}", name=verb, help=help)
     return root
 
 

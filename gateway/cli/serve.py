@@ -27,10 +27,7 @@ def serve(
     admin_port: Annotated[int | None, Parameter(help="Else GATEWAY_ADMIN_PORT, 4081.")] = None,
     workers: Annotated[int, Parameter(help="Processes; this version has one.")] = 1,
 ) -> int:
-    """Serve a policy file; it is read again when it changes, on SIGHUP, and by POST /admin/policy/reload.
-
-    Example: `llama-gateway serve --policy policies/default.yaml --port 4080`
-    """
+    """The verb `serve`; its exit code."""
     try:
         settings = with_flags(Settings.from_env(os.environ), policy, host, port, admin_host, admin_port)
         live = live_policy(settings, workers)

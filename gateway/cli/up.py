@@ -37,10 +37,7 @@ def up(
     write: Annotated[Path | None, Parameter(help="Save what was found as a policy file with comments.")] = None,
     demo: Annotated[bool, Parameter(help="Start the demo fleet without looking around.", negative=())] = False,
 ) -> int:
-    """Find the Llama servers of this machine and the keys in the environment, and serve them; else start a demo.
-
-    Examples: `llama-gateway up`, `llama-gateway up --write policies/mine.yaml`
-    """
+    """The verb `up`; its exit code."""
     try:
         settings = with_flags(Settings.from_env(os.environ), None, host, port, admin_host, admin_port)
         opened = doors(settings)

@@ -15,6 +15,7 @@ from gateway.types import Caller
 from tests.routing.samples import policy
 
 SEARCH = Caller("search")
+HERE = {"client": ("127.0.0.1", 5)}
 KEYED = policy(callers={key_digest("sk-search"): SEARCH, key_digest("sk-chat"): Caller("chat")})
 
 
@@ -52,7 +53,7 @@ def test_headers_are_read_as_latin_1() -> None:
     ],
 )
 def test_caller_is_known_by_the_key_in_either_header(headers: dict[str, str]) -> None:
-    assert caller_of(headers, KEYED) is SEARCH
+    assert caller_of(HERE, headers, KEYED) is SEARCH
 
 
 WRONG = [
@@ -75,20 +76,20 @@ WRONG = [
 @pytest.mark.parametrize("headers", WRONG)
 def test_every_wrong_key_gets_the_same_words(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized) as caught:
-        caller_of(headers, KEYED)
+        caller_of(HERE, headers, KEYED)
     error = caught.value
     assert (error.status, error.message, error.param, error.details) == (401, intake.WRONG_KEY, None, None)
 
 
 def test_policy_without_callers_needs_no_key() -> None:
-    assert caller_of({}, policy()) is LOOPBACK
-    assert caller_of({"authorization": "Bearer anything"}, policy()) is LOOPBACK
+    assert caller_of(HERE, {}, policy()) is LOOPBACK
+    assert caller_of(HERE, {"authorization": "Bearer anything"}, policy()) is LOOPBACK
 
 
 @given(st.text(st.characters(codec="latin-1")), st.text(st.characters(codec="latin-1")))
 def test_any_header_is_a_caller_or_a_401(authorization: str, key: str) -> None:
     try:
-        caller_of({"authorization": authorization, "x-api-key": key}, KEYED)
+        caller_of(HERE, {"authorization": authorization, "x-api-key": key}, KEYED)
     except Unauthorized as error:
         assert error.message == intake.WRONG_KEY
 
@@ -168,3 +169,9 @@ def test_timeout_of_any_length_is_a_deadline_or_the_callers_error(digits: int) -
     except InvalidRequest:
         return
     assert deadline is not None and deadline > 100.0
+
+
+@pytest.mark.parametrize("peer", ["10.0.0.5", "192.0.2.1", "2001:db8::1", "unix"])
+def test_policy_without_callers_lets_nobody_in_from_elsewhere(peer: str) -> None:
+    with pytest.raises(Unauthorized):
+        caller_of({"client": (peer, 5)}, {}, policy())
