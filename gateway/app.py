@@ -49,6 +49,7 @@ def build(
 ) -> Gateway:
     """A gateway for a policy; nothing is opened yet."""
     providers, book, requests = ProviderPool(), StatsBook(), RequestLog()
+    live.listeners.append(lambda policy: book.forgive())
     metrics = Metrics(lambda kind: provider_class(kind).kind.telemetry)
     metrics.registry.register(Gauges(lambda: readings(live, book, clock)))
     observers = (metrics, requests, RequestLines())

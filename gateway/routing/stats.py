@@ -9,10 +9,13 @@ FAULTS_TO_EJECT = 5  # in a row
 EJECT_SECONDS = 5.0
 EJECT_SECONDS_MAX = 7.0  # a cap this low brings a recovered deployment back within ten seconds
 COOL_SECONDS = 2.0  # after a 429 that names no time
-PARKED_SECONDS = 60.0  # after refused credentials, an empty account or a model that is gone
 EXPECTED_OUTPUT = 256  # tokens, until a route has answered
 PREFILL_AS_TOKENS = 10  # a first token takes about as long as ten further ones
-PARKING = frozenset({"upstream_credentials", "upstream_quota_exhausted", "upstream_model_gone"})
+PARKING = {  # what makes asking pointless for a while: seconds, and the reason
+    "upstream_credentials": (60.0, "refuses our credentials"),
+    "upstream_quota_exhausted": (300.0, "has no quota or credit left"),
+    "upstream_model_gone": (600.0, "no longer serves this model"),
+}
 
 
 class Stats(NamedTuple):
@@ -54,6 +57,13 @@ class StatsBook:
         self.in_flight[deployment.backend] -= 1
         self.deployments[deployment.name] = learnt(self.of(deployment), outcome)
 
+    def forgive(self) -> None:
+        """The policy has changed: whoever was parked may have a new key, a paid account or the right model id now."""
+        reasons = {because for _, because in PARKING.values()}
+        for name, stats in self.deployments.items():
+            if stats.resting_because in reasons:
+                self.deployments[name] = stats._replace(resting_until=float("-inf"), resting_because="")
+
     def habits(self, route: str, model: str, estimated_prompt: int, outcome: Outcome) -> None:
         """Correct the forecasts of a route and a model by the usage that came back."""
         usage = outcome.usage
@@ -94,7 +104,7 @@ def rested(stats: Stats, outcome: Outcome) -> Stats:
         seconds = COOL_SECONDS if outcome.retry_after is None else outcome.retry_after
         because = "asked us to slow down (429)"
     elif outcome.error_type in PARKING:
-        seconds, because = PARKED_SECONDS, outcome.error_type.removeprefix("upstream_").replace("_", " ")
+        seconds, because = PARKING[outcome.error_type]
     else:
         return stats
     until = outcome.ended + seconds

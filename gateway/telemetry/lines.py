@@ -5,6 +5,13 @@ import structlog
 from gateway.types import Outcome, Record
 
 
+REMEDIES = {  # of failures that stay until somebody acts
+    "upstream_credentials": "replace the backend's api_key, then reload the policy",
+    "upstream_quota_exhausted": "top up the account, or take the backend out of the policy",
+    "upstream_model_gone": "correct the model's id in the policy, or take it out",
+}
+
+
 class RequestLines:
     """An observer that writes lines."""
 
@@ -12,14 +19,13 @@ class RequestLines:
         self.log = structlog.get_logger()
 
     def attempted(self, outcome: Outcome) -> None:
-        """A failed attempt is worth a line of its own."""
-        if outcome.error_type.startswith("upstream_"):
-            self.log.warning(
-                "attempt.failed",
-                deployment=outcome.deployment.name,
-                error=outcome.error_type,
-                message=outcome.message,
-            )
+        """A failed attempt is worth a line of its own, and what needs a person says so."""
+        if not outcome.error_type.startswith("upstream_"):
+            return
+        remedy = REMEDIES.get(outcome.error_type)
+        write = self.log.error if remedy else self.log.warning
+        facts = {"deployment": outcome.deployment.name, "error": outcome.error_type, "message": outcome.message}
+        write("attempt.failed", **facts, **({"do": remedy} if remedy else {}))
 
     def answered(self, record: Record) -> None:
         """A request is over."""

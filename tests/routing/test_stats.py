@@ -148,17 +148,25 @@ def test_shorter_rest_does_not_end_a_longer_one() -> None:
 
 
 @pytest.mark.parametrize("error_type", sorted(PARKING))
-def test_deployment_is_parked_for_a_minute_when_asking_is_pointless(error_type: str) -> None:
-    stats = learnt(UNSEEN, fault(GPU, 10.0, error_type=error_type))
-    assert stats.resting_until == 70.0
-    assert stats.resting_because == error_type.removeprefix("upstream_").replace("_", " ")
+def test_deployment_is_parked_when_asking_is_pointless_and_forgiven_when_the_policy_changes(error_type: str) -> None:
+    book = book_after(fault(GPU, 10.0, error_type=error_type))
+    seconds, because = PARKING[error_type]
+    assert (book.of(GPU).resting_until, book.of(GPU).resting_because) == (10.0 + seconds, because)
+    book.forgive()
+    assert book.of(GPU).resting_until == float("-inf")
+
+
+def test_rate_limit_is_not_forgiven_by_a_change_of_the_policy() -> None:
+    book = book_after(fault(GPU, 10.0, verdict="neutral", error_type="upstream_rate_limited", retry_after=30.0))
+    book.forgive()
+    assert book.of(GPU).resting_until == 40.0
 
 
 def test_reason_of_a_rest_is_the_reason_of_the_longest() -> None:
     parked = fault(GPU, 10.0, error_type="upstream_credentials")
     limited = fault(GPU, 11.0, verdict="neutral", error_type="upstream_rate_limited")
     stats = book_after(parked, limited).of(GPU)
-    assert (stats.resting_until, stats.resting_because) == (70.0, "credentials")
+    assert (stats.resting_until, stats.resting_because) == (70.0, "refuses our credentials")
 
 
 def test_ok_of_an_earlier_request_does_not_end_a_rest() -> None:
