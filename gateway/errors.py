@@ -9,6 +9,7 @@ GatewayError
 │   ├── UnknownPath          404  nothing is served there
 │   ├── RequestTimeout       408  the body did not arrive in time
 │   ├── TooLarge             413
+│   ├── HeadTooLarge         431
 │   ├── NotCached            504  only-if-cached, and it is not
 │   └── CallerGone           499  nobody is left to answer
 ├── PolicyError            the policy leaves nobody to ask
@@ -58,10 +59,12 @@ class GatewayError(Exception):
         param: str | None = None,
         retry_after: float | None = None,
         details: Json | None = None,
+        logged: str | None = None,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message  # for the caller, who may see what an upstream said of the request
+        self.logged = logged or message  # for logs and records, which never hold a prompt
         self.param = param
         self.retry_after = retry_after  # seconds
         self.details = details  # machine extras beside the four keys of OpenAI's error
@@ -114,6 +117,12 @@ class TooLarge(CallerError):
     """The body is over the limit."""
 
     status, code, error_type = 413, "request_too_large", "caller_too_large"
+
+
+class HeadTooLarge(CallerError):
+    """The request line and the headers are over the limit."""
+
+    status, code, error_type = 431, "request_head_too_large", "caller_too_large"
 
 
 class NotCached(CallerError):

@@ -31,13 +31,15 @@ FILTERED = re.compile(r"content[_ ](filter|policy)|safety|guardrail|moderation",
 MISBUILT = ("tool_use_failed", "json_validate_failed")  # Groq: the model broke the form it was asked for
 SECRETS = re.compile(r"(?i)\b(bearer\s+\S+|(sk|gsk|fw|r8|tgp|hf|key)[-_][\w.-]{6,}|https?://\S+)")
 MARKUP = re.compile(r"<(!doctype|html|head|body|title|script)\b", re.IGNORECASE)
-EXCERPT = 300  # characters of an upstream's message that a caller may see
+EXCERPT = 4096  # characters of an upstream's message that are looked at
+SAID = 300  # characters of it that a caller may see
+LONGEST_WAIT = 86_400.0  # seconds that a Retry-After may ask for
 
 
 def failure(backend: str, model_id: str, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error that an answer other than 2xx stands for."""
     said = complaint(body)
-    facts = f"{said.code} {said.type} {said.message}"
+    facts = f"{said.code} {said.type} {said.message} {said.hidden}"
     wait = retry_after(headers)
     where = f"Backend '{backend}'"
     if status in (401, 403) and not FILTERED.search(said.code):
@@ -52,20 +54,25 @@ def failure(backend: str, model_id: str, status: int, headers: Mapping[str, str]
         return ServerFault(f"{where} failed with status {status}.", retry_after=wait)
     if 300 <= status < 400:
         return ServerFault(f"{where} answered with a redirect ({status}); its url in the policy is not the right one.")
+    if status < 400:
+        return InvalidResponse(f"{where} answered with status {status}, which is no answer to a chat request.")
     return rejection(where, model_id, status, said, facts)
 
 
 def rejection(where: str, model_id: str, status: int, said: "Complaint", facts: str) -> UpstreamError:
     """The error of a 4xx that speaks of the request or the model."""
     if status == 413 or (status in (400, 422) and CONTEXT.search(facts)):
-        return ContextExceeded(f"{where} cannot hold the request: {said.excerpt}", param="messages")
+        told = f"{where} cannot hold the request"
+        return ContextExceeded(f"{told}: {said.excerpt}", param="messages", logged=f"{told} ({status}).")
     if FILTERED.search(said.code) or FILTERED.search(said.type):
-        return Refused(f"{where} refused the request by its content filter: {said.excerpt}")
+        told = f"{where} refused the request by its content filter"
+        return Refused(f"{told}: {said.excerpt}", logged=f"{told} ({status}).")
     if status == 404 or (status in (400, 410) and "decommissioned" in facts):
         return ModelGone(f"{where} does not serve the model '{model_id}' ({status}).")
     if said.code in MISBUILT:
         return InvalidResponse(f"{where} could not make its model keep to the form of tools or schema ({said.code}).")
-    error = Rejected(f"{where} rejected the request ({status}): {said.excerpt}", param=said.param)
+    told = f"{where} rejected the request ({status})"
+    error = Rejected(f"{told}: {said.excerpt}", param=said.param, logged=f"{told}.")
     error.status = status
     return error
 
@@ -73,8 +80,11 @@ def rejection(where: str, model_id: str, status: int, said: "Complaint", facts: 
 class Complaint:
     """What the body of an error answer says, in whichever of the known shapes."""
 
-    def __init__(self, message: str = "", type: str = "", code: str = "", param: str | None = None) -> None:
+    def __init__(
+        self, message: str = "", type: str = "", code: str = "", param: str | None = None, hidden: str = ""
+    ) -> None:
         self.message, self.type, self.code, self.param = message, type, code, param
+        self.hidden = hidden  # text that tells the kind of error, and that nobody is shown
 
     @property
     def excerpt(self) -> str:
@@ -84,11 +94,11 @@ class Complaint:
 
 
 def complaint(body: bytes) -> Complaint:
-    """What an error body says; nothing when it is not JSON (an HTML page is never passed on)."""
+    """What an error body says; what is not JSON is looked at and never passed on (an HTML page, a body cut short)."""
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return Complaint()
+        return Complaint(hidden=body.decode("utf-8", "replace"))
     return spoken(parsed)
 
 
@@ -132,7 +142,7 @@ def number(value: str | None) -> float | None:
         found = float(value or "")
     except ValueError:
         return None
-    return found if 0 <= found < 1e9 else None
+    return min(found, LONGEST_WAIT) if found >= 0 else None
 
 
 def stream_failure(backend: str, model_id: str, error: object) -> UpstreamError:

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Mapping
 
 from gateway.errors import InvalidResponse, UpstreamError
 from gateway.providers.decoder import Decoder
-from gateway.providers.failures import failure
+from gateway.providers.failures import SAID, failure
 from gateway.providers.kind import Kind
-from gateway.providers.port import HttpCall, Transport
+from gateway.providers.port import HttpCall, Response, Transport
 from gateway.types import Backend, ChatRequest, Chunk, Deployment, ServedModel
 
 ERROR_LIMIT = 64 << 10  # bytes of an error body
@@ -23,6 +23,7 @@ class HttpProvider(ABC):
     def __init__(self, backend: Backend, transport: Transport) -> None:
         self.backend = backend
         self.transport = transport
+        self.secrets = secrets_of(backend)
 
     @abstractmethod
     def call(self, request: ChatRequest, deployment: Deployment) -> HttpCall:
@@ -45,10 +46,18 @@ class HttpProvider(ABC):
 
     def redacted(self, body: bytes) -> bytes:
         """An error's body without our own credentials, which an upstream may quote to us."""
-        for secret in (self.backend.api_key or "", *self.backend.headers.values()):
-            if len(secret) >= SECRET_LENGTH:
-                body = body.replace(secret.encode(), b"[redacted]")
+        for secret in self.secrets:
+            body = body.replace(secret.encode(), b"[redacted]")
         return body
+
+    def cleaned(self, error: UpstreamError) -> UpstreamError:
+        """An error without our credentials, wherever they came from, and not longer than it needs to be."""
+        for secret in self.secrets:
+            error.message = error.message.replace(secret, "[redacted]")
+            error.logged = error.logged.replace(secret, "[redacted]")
+            error.param = error.param and error.param.replace(secret, "[redacted]")
+        error.message = error.message[: SAID + len(self.backend.name) + 100]
+        return error
 
     @abstractmethod
     def models_call(self) -> HttpCall:
@@ -62,37 +71,68 @@ class HttpProvider(ABC):
 
     async def answer(self, request: ChatRequest, deployment: Deployment) -> AsyncIterator[list[Chunk]]:
         """The answer in canonical chunks as they arrive, or one chunk when the request does not stream."""
-        response = await self.transport.send(self.call(request, deployment))
         try:
-            if response.status != 200:
-                body = await response.read(ERROR_LIMIT)
-                raise self.error(deployment, response.status, response.headers, body)
-            if not request.stream:
-                yield [self.completion(await response.read(ANSWER_LIMIT), request)]
-                return
-            decoder = self.decoder(request, deployment)
-            async for part in response.parts():
-                chunks = decoder.feed(part)
-                if chunks:
-                    yield chunks
-                if decoder.failure is not None:
-                    raise decoder.failure
-                if decoder.done:
-                    await response.end()
+            response = await self.transport.send(self.call(request, deployment))
+            try:
+                if response.status != 200:
+                    body = await beginning(response)
+                    raise self.error(deployment, response.status, response.headers, body)
+                if not request.stream or is_json(response):
+                    whole = self.completion(await response.read(ANSWER_LIMIT), request)  # raises what it complains of
+                    if request.stream:
+                        raise not_promised(self.backend.name, "a whole answer where a stream was asked for")
+                    yield [whole]
                     return
-        finally:
-            response.close()
+                decoder = self.decoder(request, deployment)
+                async for part in response.parts():
+                    chunks = decoder.feed(part)
+                    if chunks:
+                        yield chunks
+                    if decoder.failure is not None:
+                        raise decoder.failure
+                    if decoder.done:
+                        await response.end()
+                        return
+            finally:
+                response.close()
+        except UpstreamError as exc:
+            raise self.cleaned(exc) from exc.__cause__
 
     async def models(self) -> list[ServedModel]:
         """What the upstream says it serves."""
         response = await self.transport.send(self.models_call())
         try:
-            body = await response.read(ANSWER_LIMIT)
             if response.status != 200:
-                raise failure(self.backend.name, "", response.status, response.headers, self.redacted(body))
-            return self.models_listed(body)
+                body = self.redacted(await beginning(response))
+                raise self.cleaned(failure(self.backend.name, "", response.status, response.headers, body))
+            return self.models_listed(await response.read(ANSWER_LIMIT))
         finally:
             response.close()
+
+
+def secrets_of(backend: Backend) -> tuple[str, ...]:
+    """What must never be seen of a backend: its key, its headers' values, and what follows a scheme in one."""
+    values = [backend.api_key or "", *backend.headers.values()]
+    words = [word for value in values for word in (value, value.partition(" ")[2].strip())]
+    return tuple(dict.fromkeys(word for word in words if len(word) >= SECRET_LENGTH))
+
+
+async def beginning(response: Response) -> bytes:
+    """The beginning of an error's body: what comes before the limit, or before it breaks off, says enough."""
+    held = b""
+    try:
+        async for part in response.parts():
+            held += part
+            if len(held) >= ERROR_LIMIT:
+                break
+    except UpstreamError:
+        return held  # the status alone tells what it was
+    return held[:ERROR_LIMIT]
+
+
+def is_json(response: Response) -> bool:
+    """Whether an answer is a single JSON document, where a stream was asked for: an error, most likely."""
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def not_promised(backend: str, what: str) -> InvalidResponse:

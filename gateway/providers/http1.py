@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
         self.received = 0
         self.parts: deque[bytes] = deque()
         self.held = 0  # bytes in `parts`
-        self.head_done = self.complete = self.reusable = self.paused = False
+        self.head_done = self.complete = self.reusable = self.paused = self.spoiled = False
 
     def ask(self, request: bytes) -> None:
         """Send a request, in one write."""
@@ -132,13 +132,22 @@ class Connection(asyncio.Protocol):
 
     # httptools' side
 
+    def on_message_begin(self) -> None:
+        """A second answer behind the first: nobody asked for it, so nothing more is believed on this connection."""
+        if self.complete:
+            self.spoiled, self.reusable = True, False
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; repeated ones are joined as HTTP has it."""
+        if self.spoiled:
+            return
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         self.headers[key] = f"{self.headers[key]}, {text}" if key in self.headers else text
 
     def on_headers_complete(self) -> None:
         """The head is here."""
+        if self.spoiled:
+            return
         self.status = self.parser.get_status_code()
         if self.received > HEAD_LIMIT and sum(map(len, self.headers.values())) > HEAD_LIMIT:
             self.fail(InvalidResponse(TOO_LONG))
@@ -147,6 +156,8 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body; a slow reader slows the upstream."""
+        if self.spoiled:
+            return
         self.parts.append(body)
         self.held += len(body)
         if self.held > BUFFER and not self.paused and self.transport is not None:
@@ -155,6 +166,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """The answer is whole; an informational one (1xx) is only a herald."""
+        if self.spoiled:
+            return
         if not self.head_done:
             self.headers = {}
             return

@@ -17,7 +17,9 @@ class Kind:
     location: str = "hosted"
     credential: str | None = None
     needs_key: bool = False
+    needs_url: bool = True  # unless it has an address of its own
     timeouts: Timeouts = Timeouts()
     keepalive: float = 50.0  # seconds; below the server's own, so that it never closes under a request
+    cold: float = 0.0  # seconds that a model may take to load before its first token
     slots: int = 64  # requests that it is assumed to work on at once
     capabilities: frozenset[str] | None = None  # what it can pass on of a model's; None: all of it

@@ -21,6 +21,7 @@ from gateway.providers.port import HttpCall, Transport
 from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, ServedModel, Timeouts
 
 ADDRESS = "http://127.0.0.1:11434"  # of an Ollama that nobody has told otherwise
+LARGEST_WINDOW = 32768  # where nobody says what the model holds: its memory is not the caller's to choose
 SMALLEST_WINDOW = 4096  # tokens
 MARGIN = 1.25  # prompt tokens are an estimate, and too small a window is worse than too large a one
 OUTPUT = 1024  # tokens kept free for an answer without a limit
@@ -49,6 +50,7 @@ class Ollama(HttpProvider):
         location="self_hosted",
         timeouts=Timeouts(connect=2, first_token=330, first_token_last=330, idle=60, total=1800),
         keepalive=30,
+        cold=330,
         slots=1,
         capabilities=frozenset({"tools", "json_schema", "vision"}),
     )
@@ -195,7 +197,7 @@ def window(request: ChatRequest, context: int | None) -> int:
     """Tokens of context to ask for: a power of two, since each new size makes Ollama load the model again."""
     need = math.ceil(request.prompt_tokens * MARGIN) + (request.max_tokens or OUTPUT)
     size = max(SMALLEST_WINDOW, 1 << (need - 1).bit_length())
-    return size if context is None else min(size, context)
+    return min(size, LARGEST_WINDOW if context is None else context)
 
 
 def tools(asked: Json) -> list[Json] | None:

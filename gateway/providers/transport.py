@@ -1,6 +1,8 @@
 """The transport of the hot path: pooled HTTP/1.1 connections, the last used first, behind the port's few methods."""
 
 import asyncio
+import errno
+import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
@@ -10,6 +12,8 @@ from gateway.errors import Disconnected, InvalidResponse, Unreachable
 from gateway.providers.http1 import Connection
 from gateway.providers.port import HttpCall
 
+OUR_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM})
+TARGETS = 1000  # URLs that are remembered in parts
 MAX_AGE = 300.0  # seconds of a connection: after that a changed DNS entry is seen
 END_SECONDS = 0.1  # to wait for the end of a body that is complete, so that its connection can be reused
 
@@ -138,7 +142,7 @@ class PooledTransport:
         A reused connection that was closed before any byte came back lost the race with a server that closes idle
         ones: the request is sent once more, on a fresh connection.
         """
-        target = self.targets.get(call.url) or self.targets.setdefault(call.url, target_of(call.url))
+        target = self.target(call.url)
         request = request_of(call, target)
         pool = self.pool(target)
         connection = pool.take()
@@ -149,6 +153,15 @@ class PooledTransport:
                 if connection.received:
                     raise
         return await self.exchange(await self.connect(target, pool, call.connect), request, pool)
+
+    def target(self, url: str) -> Target:
+        """Where a URL points; the few that are asked again and again are remembered."""
+        known = self.targets.get(url)
+        if known is None:
+            if len(self.targets) >= TARGETS:
+                self.targets.clear()
+            known = self.targets[url] = target_of(url)
+        return known
 
     async def exchange(self, connection: Connection, request: bytes, pool: Pool) -> Answer:
         """Ask on a connection and wait for the head; however that ends, the connection is not lost."""
@@ -176,7 +189,7 @@ class PooledTransport:
         except TimeoutError as exc:
             raise Unreachable(f"No connection to the upstream within {seconds:g} s.") from exc
         except (OSError, UnicodeError) as exc:
-            raise Unreachable("No connection to the upstream could be made.") from exc
+            raise unreachable(exc) from exc
         return connection
 
     def pool(self, target: Target) -> Pool:
@@ -194,6 +207,22 @@ class PooledTransport:
         """Close all idle connections."""
         for pool in self.pools.values():
             pool.close()
+
+
+def unreachable(exc: OSError | UnicodeError) -> Unreachable:
+    """Why no connection could be made, without the address; trouble of our own is nobody else's fault."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return Unreachable(f"The upstream's certificate is not good: {exc.verify_message}.")
+    if isinstance(exc, ssl.SSLError):
+        return Unreachable("The upstream does not speak TLS as we do.")
+    if isinstance(exc, socket.gaierror | UnicodeError):
+        return Unreachable("The upstream's host name is not known.")
+    if isinstance(exc, ConnectionRefusedError):
+        return Unreachable("The upstream refuses connections: nothing listens there.")
+    error = Unreachable(f"No connection to the upstream could be made ({exc.strerror or 'no reason given'}).")
+    if exc.errno in OUR_LIMITS:
+        error.verdict = "neutral"
+    return error
 
 
 def target_of(url: str) -> Target:

@@ -4,7 +4,6 @@ import structlog
 
 from gateway.types import Outcome, Record
 
-
 REMEDIES = {  # of failures that stay until somebody acts
     "upstream_credentials": "replace the backend's api_key, then reload the policy",
     "upstream_quota_exhausted": "top up the account, or take the backend out of the policy",

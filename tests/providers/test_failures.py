@@ -22,7 +22,7 @@ from gateway.errors import (
     ServerFault,
     UpstreamError,
 )
-from gateway.providers.failures import EXCERPT, failure, retry_after, stream_failure
+from gateway.providers.failures import EXCERPT, LONGEST_WAIT, failure, retry_after, stream_failure
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(),
@@ -197,8 +197,9 @@ def test_a_long_reason_is_cut_after_its_secrets_are_gone() -> None:
         ({"retry-after-ms": "soon", "retry-after": "1"}, 1.0),
         ({"retry-after": "-1"}, None),
         ({"retry-after": "nan"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "1e99"}, None),
+        ({"retry-after": "inf"}, LONGEST_WAIT),
+        ({"retry-after": "1e99"}, LONGEST_WAIT),
+        ({"retry-after": "31536000"}, LONGEST_WAIT),
         ({"retry-after": ""}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "5.289s"}, None),
@@ -245,3 +246,26 @@ def test_an_error_in_a_stream_has_the_meaning_of_the_status_it_names(
     error: object, meaning: type[UpstreamError]
 ) -> None:
     assert type(stream_failure("main", "llama", error)) is meaning
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 206])
+def test_a_success_that_is_no_answer_is_an_invalid_response_with_a_status_of_ours(status: int) -> None:
+    error = met(status, {"id": "accepted"})
+    assert (type(error), error.status) == (InvalidResponse, 502)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, openai("odd: the canary of a prompt")),
+        (400, openai("maximum context length, you sent: the canary of a prompt")),
+        (400, openai("the canary of a prompt", code="content_filter")),
+        (413, openai("the canary of a prompt")),
+        (422, {"detail": [{"input": "the canary of a prompt"}]}),
+    ],
+)
+def test_what_is_said_of_the_prompt_is_for_the_caller_and_not_for_the_log(status: int, body: object) -> None:
+    error = met(status, body)
+    assert "the canary of a prompt" in error.message
+    assert "the canary of a prompt" not in error.logged
+    assert error.logged.startswith("Backend 'main' ") and str(status) in error.logged

@@ -6,7 +6,17 @@ from typing import Any, cast
 
 import pytest
 
-from gateway.errors import BadCredentials, InvalidResponse, Rejected
+from gateway.errors import (
+    BadCredentials,
+    ContextExceeded,
+    Disconnected,
+    InvalidResponse,
+    Overloaded,
+    RateLimited,
+    Rejected,
+    ServerFault,
+    UpstreamError,
+)
 from gateway.providers.http import ANSWER_LIMIT, ERROR_LIMIT
 from gateway.providers.openai_compatible import OpenAICompatible
 from gateway.providers.port import HttpCall
@@ -23,11 +33,19 @@ SECRET = "Zq8-value-without-a-known-form"
 class Canned:
     """An answer, and a transport that gives it."""
 
-    def __init__(self, *parts: bytes, status: int = 200) -> None:
+    def __init__(
+        self,
+        *parts: bytes,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        cut: UpstreamError | None = None,
+    ) -> None:
         self.given = parts
         self.status = status
-        self.headers: Mapping[str, str] = {}
+        self.headers: Mapping[str, str] = headers or {}
+        self.cut = cut  # what ends the body
         self.limit: int | None = None
+        self.taken = 0  # bytes that were read in parts
         self.ended = self.closed = False
 
     async def send(self, call: HttpCall) -> "Canned":
@@ -35,7 +53,10 @@ class Canned:
 
     async def parts(self) -> AsyncIterator[bytes]:
         for part in self.given:
+            self.taken += len(part)
             yield part
+        if self.cut is not None:
+            raise self.cut
 
     async def read(self, limit: int) -> bytes:
         self.limit = limit
@@ -98,11 +119,11 @@ async def test_what_came_before_a_failure_is_given_before_it_is_raised() -> None
 
 
 async def test_bodies_are_read_up_to_their_limits() -> None:
-    answer, error = Canned(b'{"choices": [{"index": 0}]}'), Canned(b"{}", status=400)
+    answer, error = Canned(b'{"choices": [{"index": 0}]}'), Canned(*[b"x" * 1024] * 1000, status=400)
     assert await sizes(answer, stream=False) == [1]
     with pytest.raises(Rejected):
         await sizes(error)
-    assert (answer.limit, error.limit) == (ANSWER_LIMIT, ERROR_LIMIT)
+    assert (answer.limit, error.taken) == (ANSWER_LIMIT, ERROR_LIMIT)
     assert answer.closed and error.closed
 
 
@@ -125,3 +146,122 @@ async def test_a_list_of_models_that_is_refused_is_an_error() -> None:
     with pytest.raises(BadCredentials):
         await provider(answer).models()
     assert answer.closed
+
+
+async def test_a_list_of_models_is_read_up_to_its_limit() -> None:
+    answer = Canned(b'{"data": [{"id": "llama"}]}')
+    assert [model.id for model in await provider(answer).models()] == ["llama"]
+    assert answer.limit == ANSWER_LIMIT and answer.closed
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("status", [201, 202, 204, 206])
+async def test_a_success_that_is_no_answer_is_an_invalid_response(status: int, stream: bool) -> None:
+    answer = Canned(b'{"id": "accepted"}', status=status)
+    with pytest.raises(InvalidResponse, match=f"status {status}") as caught:
+        await sizes(answer, stream)
+    assert caught.value.status == 502
+    assert answer.closed
+
+
+@pytest.mark.parametrize("cut", [None, Disconnected("The upstream closed the connection.")], ids=["long", "cut"])
+async def test_the_status_of_an_error_counts_although_its_body_is_endless_or_breaks_off(
+    cut: UpstreamError | None,
+) -> None:
+    answer = Canned(*[b"x" * 1024] * (10 if cut else 1000), status=429, headers={"retry-after": "7"}, cut=cut)
+    with pytest.raises(RateLimited) as caught:
+        await sizes(answer)
+    assert caught.value.retry_after == 7.0
+    assert answer.taken <= ERROR_LIMIT and answer.closed
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_context_error_that_quotes_a_long_prompt_is_a_context_error(stream: bool) -> None:
+    words = b"This model's maximum context length is 8192 tokens. You sent: "
+    answer = Canned(b'{"error": {"message": "%s%s"}}' % (words, b"x" * (2 * ERROR_LIMIT)), status=400)
+    with pytest.raises(ContextExceeded):
+        await sizes(answer, stream)
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        {"api_key": SECRET},
+        {"headers": {"x-access": SECRET}},
+        {"headers": {"authorization": f"Bearer {SECRET}"}},
+        {"headers": {"x-access": f"Token {SECRET}"}},
+    ],
+    ids=["key", "header", "bearer", "scheme"],
+)
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": {"message": "The key %s is odd.", "code": 400}}',
+        b'{"error": {"message": "odd", "param": "%s", "code": 400}}',
+        b'{"error": {"message": {"key": "%s"}, "code": 400}}',
+        b'{"error": {"message": "context length of %s", "code": 400}}',
+        b'{"error": {"message": "no", "code": "content_filter %s"}}',
+        b'{"error": "%s"}',
+    ],
+    ids=["message", "param", "nested", "context", "filter", "text"],
+)
+async def test_a_secret_that_is_quoted_under_status_200_reaches_nobody(
+    backend: dict[str, Any], stream: bool, body: bytes
+) -> None:
+    for frame in (body, b"data: " + body + b"\n\n") if stream else (body,):
+        kind = "application/json" if frame is body else "text/event-stream"
+        answer = Canned(frame % SECRET.encode(), headers={"content-type": kind})
+        with pytest.raises(UpstreamError) as caught:
+            await sizes(answer, stream, **backend)
+        error = caught.value
+        assert SECRET not in f"{error.message} {error.logged} {error.param} {error.details} {error.headers}"
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_key_in_a_header_is_not_passed_on_when_it_is_quoted_without_its_scheme(status: int) -> None:
+    body = b'{"error": {"message": "The key %s is odd."}}' % SECRET.encode()
+    with pytest.raises(UpstreamError) as caught:
+        await sizes(Canned(body, status=status), headers={"authorization": f"Bearer {SECRET}"})
+    assert SECRET not in f"{caught.value} {caught.value.message} {caught.value.logged}"
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        (b'{"error": {"message": "slow down", "code": 429}}', RateLimited),
+        (b'{"error": {"message": "slow down", "code": "503"}}', Overloaded),
+        (b'{"error": {"message": "maximum context length", "code": 400}}', ContextExceeded),
+        (b'{"error": "out of memory"}', ServerFault),
+        (b"{}", InvalidResponse),
+        (b"[]", InvalidResponse),
+        (b"", InvalidResponse),
+    ],
+)
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8"])
+async def test_a_json_document_in_place_of_a_stream_is_the_error_that_it_reports(
+    error: bytes, meaning: type[UpstreamError], kind: str
+) -> None:
+    answer = Canned(error, headers={"content-type": kind})
+    with pytest.raises(UpstreamError) as caught:
+        await sizes(answer)
+    assert type(caught.value) is meaning
+    assert answer.closed
+
+
+async def test_a_wait_of_years_is_a_day_at_most() -> None:
+    answer = Canned(b"{}", status=429, headers={"retry-after": "99999999999"})
+    with pytest.raises(RateLimited) as caught:
+        await sizes(answer)
+    assert caught.value.retry_after == 86_400.0
+
+
+async def test_a_whole_answer_in_place_of_a_stream_is_never_taken_for_a_piece_of_one() -> None:
+    body = b'{"choices": [{"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}]}'
+    answer = Canned(body, headers={"content-type": "application/json"})
+    request = ChatRequest("r1", "llama", {"messages": []}, True)
+    try:
+        found = [chunk.body async for batch in provider(answer).answer(request, DEPLOYMENT) for chunk in batch]
+    except UpstreamError:
+        return
+    assert all("delta" in choice for chunk in found for choice in chunk["choices"])

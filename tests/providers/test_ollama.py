@@ -17,7 +17,7 @@ from gateway.errors import (
     ServerFault,
     UpstreamError,
 )
-from gateway.providers.ollama import Ollama, native_body, window
+from gateway.providers.ollama import LARGEST_WINDOW, Ollama, native_body, window
 from gateway.providers.transport import PooledTransport
 from gateway.types import Backend, ChatRequest, Chunk, Deployment, ServedModel
 
@@ -190,8 +190,16 @@ def test_the_window_is_the_power_of_two_that_holds_prompt_and_answer(
 
 
 @given(st.integers(0, 10**6), st.integers(1, 10**6))
-def test_the_window_always_holds_prompt_and_answer(prompt: int, output: int) -> None:
-    assert window(asking(prompt_tokens=prompt, max_tokens=output), None) >= prompt * 1.25 + output
+def test_the_window_holds_prompt_and_answer_as_far_as_the_model_does(prompt: int, output: int) -> None:
+    asked = asking(prompt_tokens=prompt, max_tokens=output)
+    assert window(asked, 1 << 20) >= min(1 << 20, prompt * 1.25 + output)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 10**6))
+def test_the_window_is_bounded_where_nobody_says_what_the_model_holds(prompt: int, output: int) -> None:
+    size = window(asking(prompt_tokens=prompt, max_tokens=output), None)
+    assert size <= LARGEST_WINDOW == 32768
+    assert size == LARGEST_WINDOW or size >= prompt * 1.25 + output
 
 
 def test_formats_are_json_or_a_schema_or_none() -> None:

@@ -1,15 +1,21 @@
 """Whatever a server does to a connection becomes one of our errors, on both transports; no connection is in doubt."""
 
 import asyncio
+import errno
+import shutil
+import socket
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from gateway.errors import Disconnected, InvalidResponse, Unreachable
 from gateway.providers.aiohttp_transport import AiohttpTransport
 from gateway.providers.port import HttpCall, Transport
-from gateway.providers.transport import PooledTransport
+from gateway.providers.transport import PooledTransport, unreachable
 
 from .raw import OK, Exchange, Handler, RawServer, closed_port_url
 
@@ -262,3 +268,97 @@ async def test_the_address_of_a_proxy_in_the_environment_is_not_used(
 
 async def test_closing_a_transport_that_was_never_used_is_fine(make: Make) -> None:
     await make(keepalive=1).close()
+
+
+NEXT = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("answer", [OK, CHUNKED], ids=["by length", "chunked"])
+@pytest.mark.parametrize("more", [NEXT, NEXT[:-2]], ids=["whole", "short body"])
+async def test_a_second_answer_is_nobodys_and_spoils_the_connection(make: Make, answer: bytes, more: bytes) -> None:
+    async with between(make, saying(answer + more)) as (transport, server):
+        assert [await ask(transport, server) for _ in range(2)] == [b"ok"] * 2
+    assert [exchange.connection for exchange in server.exchanges] == [1, 2]
+
+
+@pytest.mark.parametrize("answer", [OK, CHUNKED], ids=["by length", "chunked"])
+@pytest.mark.parametrize(
+    "more", [NEXT[:30], b"HTTP/1.1 200", b"H", b"nonsense"], ids=["head", "version", "letter", "nonsense"]
+)
+async def test_whatever_comes_behind_an_answer_spoils_the_connection(answer: bytes, more: bytes) -> None:
+    """Only ours: aiohttp's parser keeps the beginning of an answer to itself, and does not say that it does."""
+    async with between(PooledTransport, saying(answer + more)) as (transport, server):
+        response = await transport.send(post(server.url))
+        assert (response.status, await response.read(LIMIT)) == (200, b"ok")
+        response.close()
+        assert await ask(transport, server) == b"ok"
+    assert [exchange.connection for exchange in server.exchanges] == [1, 2]
+
+
+async def test_headers_of_a_second_answer_are_not_those_of_the_first(make: Make) -> None:
+    second = b"HTTP/1.1 429 No\r\nRetry-After: 9\r\nContent-Length: 0\r\n\r\n"
+    async with between(make, saying(OK + second)) as (transport, server):
+        response = await transport.send(post(server.url))
+        assert (response.status, response.headers.get("retry-after")) == (200, None)
+        response.close()
+
+
+@pytest.mark.parametrize(
+    ("exc", "words"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "nothing listens there"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "host name is not known"),
+        (UnicodeError("label too long"), "host name is not known"),
+        (ssl.SSLError(1, "wrong version number"), "does not speak TLS"),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "No route to host"),
+        (OSError("no number"), "no reason given"),
+    ],
+)
+async def test_a_connection_that_cannot_be_made_says_why(exc: OSError | UnicodeError, words: str) -> None:
+    error = unreachable(exc)
+    assert words in error.message
+    assert (error.verdict, error.status, error.elsewhere) == ("fault", 502, True)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM])
+async def test_a_limit_of_our_own_is_not_held_against_the_upstream(number: int) -> None:
+    assert unreachable(OSError(number, "no more")).verdict == "neutral"
+    assert Unreachable.verdict == "fault"
+
+
+async def test_a_port_where_nobody_listens_is_told_in_words() -> None:
+    with pytest.raises(Unreachable, match="nothing listens there"):
+        await PooledTransport(keepalive=3).send(post(await closed_port_url()))
+
+
+async def test_a_name_that_does_not_exist_is_told_in_words() -> None:
+    with pytest.raises(Unreachable, match="host name is not known"):
+        await PooledTransport(keepalive=3).send(post("http://no-such-host.invalid"))
+
+
+async def test_a_server_without_tls_is_told_in_words() -> None:
+    server = await asyncio.start_server(lambda reader, writer: writer.write(OK), "127.0.0.1", 0)
+    async with server:
+        with pytest.raises(Unreachable, match="does not speak TLS"):
+            await PooledTransport(keepalive=3).send(post(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
+
+
+@pytest.fixture
+def self_signed(tmp_path: Path) -> ssl.SSLContext:
+    """A server's context whose certificate nobody vouches for."""
+    if shutil.which("openssl") is None:
+        pytest.skip("makes its certificate with openssl")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout {key} -out {cert}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(cert, key)
+    return made
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_told_in_words(self_signed: ssl.SSLContext) -> None:
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0, ssl=self_signed)
+    async with server:
+        with pytest.raises(Unreachable, match="certificate is not good: self-signed certificate"):
+            await PooledTransport(keepalive=3).send(post(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"))

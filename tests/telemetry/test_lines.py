@@ -89,3 +89,24 @@ def test_secrets_of_backends_and_callers_are_in_no_line(format: str) -> None:
     poured.pour()
     assert stream.getvalue().count("\n") >= 4
     assert CANARY not in stream.getvalue()
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_what_an_upstream_says_of_the_prompt_is_in_no_line(format: str) -> None:
+    def quoting() -> errors.Rejected:
+        return errors.Rejected(f"it said: {CANARY}", logged="it rejected the request (400).")
+
+    stream = io.StringIO()
+    poured = logs.configure("debug", format, stream)
+
+    async def scenario() -> None:
+        rig = Rig(route(A), {"a": [[quoting]]}, before=(RequestLines(),))
+        answer = rig.open()
+        with pytest.raises(errors.Rejected, match=CANARY) as caught:
+            await bodies(answer)
+        rig.engine.tell(recorded(answer.request, 0.0, answer, Ending(400, now(), None, caught.value)))
+
+    run(scenario())
+    poured.pour()
+    assert "it rejected the request (400)." in stream.getvalue()
+    assert CANARY not in stream.getvalue()

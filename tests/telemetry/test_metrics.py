@@ -134,7 +134,7 @@ def test_ten_thousand_junk_models_make_no_new_series() -> None:
     of = metrics()
 
     def ask(model: str) -> None:
-        answer = rig.engine.open(request(model=model))
+        answer = rig.engine.open(request(model=model), rig.policy)
         answer.deployment = A
         of.answered(recorded(answer.request, 0.0, answer, Ending(200, 1.0, 0.5)))
         unknown = errors.ModelNotFound("no")
