@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 OutcomeName = Literal["success", "partial", "upstream_error", "client_cancelled", "timeout", "shed", "rejected"]
 Verdict = Literal["ok", "fault", "neutral"]
-CacheResult = Literal["hit", "miss", "bypass", "coalesced"]
+CacheResult = Literal["hit", "miss", "bypass"]
 Json = dict[str, Any]
 
 

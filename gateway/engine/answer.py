@@ -6,16 +6,28 @@ from dataclasses import dataclass
 
 import orjson
 
-from gateway.engine.attempt import Attempt
+from gateway.engine.attempt import Attempt, patience_of
 from gateway.engine.observers import tell_attempted
 from gateway.engine.turns import Turn, Turns
 from gateway.errors import NotCached, TotalTimeout, UpstreamError
 from gateway.providers.port import Provider
+from gateway.routing.filters import unavailable
 from gateway.routing.planner import plan
 from gateway.routing.policy import Policy, Route
 from gateway.routing.stats import StatsBook
-from gateway.stores.cache import Cache, Entry, cache_key
-from gateway.types import Backend, CacheResult, ChatRequest, Chunk, Deployment, Observer, Outcome, Plan, Timeouts
+from gateway.stores.cache import ENTRY_BYTES, Cache, Entry, cache_key
+from gateway.types import (
+    Backend,
+    CacheResult,
+    ChatRequest,
+    Choice,
+    Chunk,
+    Deployment,
+    Observer,
+    Outcome,
+    Plan,
+    Timeouts,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +74,19 @@ class Answer:
         now, chance = self.tools.clock(), self.tools.chance()
         self.plan = plan(self.request, self.route, self.tools.book, now, chance)
         keep: list[bytes] = []
+        kept = 0
         async with aclosing(self.attempts(self.plan)) as batches:
             async for batch in batches:
                 if key is not None:
-                    keep += [chunk.data for chunk in batch]
+                    kept += sum([len(chunk.data) for chunk in batch])
+                    keep += [chunk.data for chunk in batch] if kept <= ENTRY_BYTES else []
                 yield batch
-        if key is not None and self.whole and not self.request.cache.no_store:
+        if key is not None and self.whole and kept <= ENTRY_BYTES and not self.request.cache.no_store:
             await self.store(key, keep)
 
     async def attempts(self, plan: Plan) -> AsyncGenerator[list[Chunk], None]:
         """The one loop of failover: from deployment to deployment until one has content."""
-        turns = Turns(plan.choices, self.route.attempts, self.tools.chance)
+        turns = Turns(plan.choices, self.route.attempts, self.tools.chance, self.closed)
         turn = turns.next()
         while turn is not None:
             await self.pause(turn.wait)
@@ -100,10 +114,16 @@ class Answer:
         self.attempted += 1
         provider = self.tools.provider(self.policy.backends[deployment.backend])
         limits: Timeouts = self.route.timeouts.get(deployment.backend, deployment.timeouts)
-        attempt = Attempt(self.request, deployment, provider, limits, turn.last, self.tools.clock, self.ended)
+        measured = self.tools.book.of(deployment).per_token is not None
+        patience = patience_of(self.request, turn.choice, limits, turn.last, measured)
+        attempt = Attempt(self.request, deployment, provider, limits, patience, self.tools.clock, self.ended)
         self.asked = self.asked or attempt.started
         self.tools.book.started(deployment)
         return attempt
+
+    def closed(self, choice: Choice) -> str | None:
+        """Why a choice of the plan cannot be asked any more."""
+        return unavailable(choice.deployment, self.tools.book, self.tools.clock())
 
     def ended(self, outcome: Outcome) -> None:
         """An attempt is over: learn from it and tell the observers."""
@@ -125,7 +145,7 @@ class Answer:
         """The last error, with all of them told, and the SDK asked not to repeat what was repeated already."""
         if len(self.outcomes) > 1:
             told = "; ".join(f"{outcome.deployment.name}: {outcome.message}" for outcome in self.outcomes)
-            error.message = f"All {len(self.outcomes)} attempts failed. {told}"
+            error.message = error.logged = f"All {len(self.outcomes)} attempts failed. {told}"
         error.details = {
             "attempts": [
                 {"deployment": outcome.deployment.name, "error": outcome.error_type} for outcome in self.outcomes

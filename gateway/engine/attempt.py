@@ -9,9 +9,13 @@ import orjson
 
 from gateway.engine.tally import Tally
 from gateway.engine.watch import Watch
-from gateway.errors import GatewayError, InternalError, StreamCut, UpstreamError
+from gateway.errors import GatewayError, InternalError, InvalidResponse, StreamCut, UpstreamError
 from gateway.providers.port import Provider
-from gateway.types import ChatRequest, Chunk, Deployment, Json, Outcome, OutcomeName, Timeouts, Usage
+from gateway.types import ChatRequest, Choice, Chunk, Deployment, Json, Outcome, OutcomeName, Timeouts, Usage
+
+WHOLE_SLACK = 3.0  # times the measured time that an answer in one piece may take
+WHOLE_TOKENS = 4  # times the usual completion, where the request sets no limit
+HELD_CHUNKS = 1000  # without content
 
 
 class Attempt:
@@ -23,7 +27,7 @@ class Attempt:
         deployment: Deployment,
         provider: Provider,
         limits: Timeouts,
-        last: bool,
+        patience: float,
         clock: Callable[[], float],
         ended: Callable[[Outcome], None],
     ) -> None:
@@ -32,12 +36,12 @@ class Attempt:
         self.source = cast("AsyncGenerator[list[Chunk], None]", provider.answer(request, deployment))
         self.clock = clock
         self.report = ended
-        self.tally = Tally()
+        self.tally = Tally(request.body.get("n") or 1)
         self.started = clock()
         self.held: list[Chunk] = []  # what came before the first content
         self.first: float | None = None
         self.silence = 0.0  # seconds of waiting until the first content
-        self.watch = watch_of(request, deployment, limits, last, clock)
+        self.watch = watch_of(request, deployment, limits, patience, clock)
 
     async def __aenter__(self) -> "Attempt":
         """The attempt begins."""
@@ -66,13 +70,19 @@ class Attempt:
                     batch[index] = self.priced(chunk)
             if self.first is not None:
                 return batch
-            self.held += batch
+            self.hold(batch)
             if self.committed():
                 self.first, self.watch.content, self.silence = self.clock(), True, self.watch.waited
                 return self.held
         if not self.tally.complete:
-            raise StreamCut(f"Backend '{self.deployment.backend}' ended its answer before it was finished.")
+            raise StreamCut(f"Backend '{self.deployment.backend}' {self.tally.cut}.")
         return None
+
+    def hold(self, batch: list[Chunk]) -> None:
+        """Keep what comes before the first content; raises InvalidResponse when that does not end."""
+        self.held += batch
+        if len(self.held) > HELD_CHUNKS:
+            raise InvalidResponse(f"Backend '{self.deployment.backend}' sends chunks without any content.")
 
     def committed(self) -> bool:
         """Whether there is something to give: content of a stream, the whole of an answer in one piece."""
@@ -119,7 +129,7 @@ class Attempt:
             usage=usage,
             cost=None if usage is None else self.cost(usage),
             error_type=error.error_type if error is not None else ("" if name == "success" else "caller_gone"),
-            message=error.message if error is not None else "",
+            message=error.logged if error is not None else "",
             retry_after=error.retry_after if error is not None else None,
             rest=self.watch.waited - self.silence if answered else 0.0,
             streamed=self.request.stream,
@@ -146,11 +156,28 @@ def named(exc: BaseException | None, error: GatewayError | None, answered: bool,
 
 
 def watch_of(
-    request: ChatRequest, deployment: Deployment, limits: Timeouts, last: bool, clock: Callable[[], float]
+    request: ChatRequest, deployment: Deployment, limits: Timeouts, patience: float, clock: Callable[[], float]
 ) -> Watch:
-    """The timer of an attempt: tight while another candidate remains, never beyond the request's own deadline."""
+    """The timer of an attempt: `patience` seconds to the first content, never beyond the request's own deadline."""
     deadline = clock() + limits.total
     if request.deadline is not None:
         deadline = min(deadline, request.deadline)
-    first = limits.first_token_last if last else limits.first_token
-    return Watch(deployment.backend, first, limits.idle, deadline, clock)
+    return Watch(deployment.backend, patience, limits.idle, deadline, clock)
+
+
+def patience_of(request: ChatRequest, choice: Choice, limits: Timeouts, last: bool, measured: bool) -> float:
+    """Seconds until the first content of an attempt: tight while another candidate remains, looser for the last one.
+
+    An answer in one piece shows nothing before it is whole: it has the time that its tokens may take besides, thrice
+    what was measured; the last candidate has all the time of the request.
+    """
+    if request.stream:
+        return limits.first_token_last if last else limits.first_token
+    if last:
+        return limits.total
+    if not measured:
+        return limits.first_token_last
+    forecast = choice.forecast
+    per_token = (forecast.seconds - forecast.ttft) / max(1, forecast.output_tokens)
+    tokens = request.max_tokens or WHOLE_TOKENS * forecast.output_tokens
+    return limits.first_token + WHOLE_SLACK * per_token * tokens

@@ -20,9 +20,8 @@ class Engine:
         self.policy = policy
         self.tools = tools
 
-    def open(self, request: ChatRequest) -> Answer:
-        """The answer to a request; raises ModelNotFound or Forbidden. One generation of the policy for all of it."""
-        policy = self.policy()
+    def open(self, request: ChatRequest, policy: Policy) -> Answer:
+        """The answer to a request by one generation of the policy; raises ModelNotFound or Forbidden."""
         route = policy.route(request)
         if route is None:
             raise unknown_model(request, policy)

@@ -28,7 +28,7 @@ def rejected(id: str, at: float, arrived: float, caller: str, ending: Ending) ->
         duration=ending.ended - arrived,
         caller=caller,
         error_type="" if error is None else error.error_type,
-        message="" if error is None else error.message,
+        message="" if error is None else error.logged,
     )
 
 
@@ -63,7 +63,7 @@ def recorded(request: ChatRequest, at: float, answer: Answer | None, ending: End
         ttft=None if answer.content is None else answer.content - request.arrived,
         overhead=overhead(request, answer, ending),
         error_type="" if error is None else error.error_type,
-        message="" if error is None else error.message,
+        message="" if error is None else error.logged,
     )
 
 

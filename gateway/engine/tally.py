@@ -9,7 +9,8 @@ CHARS_PER_TOKEN = 4.0  # of an answer whose upstream does not count
 class Tally:
     """Reads canonical chunks, or one canonical answer, as they pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, choices: int = 1) -> None:
+        self.choices = choices  # that were asked for
         self.content = False
         self.finished: dict[int, str | None] = {}  # choice -> its finish reason
         self.usage: Usage | None = None
@@ -38,15 +39,24 @@ class Tally:
         piece = choice.get("delta") or choice.get("message")
         if isinstance(piece, dict):
             text = piece.get("content")
-            if isinstance(text, str):
-                self.characters += len(text)
+            for said in (text, piece.get("reasoning_content"), *arguments(piece.get("tool_calls"))):
+                if isinstance(said, str):
+                    self.characters += len(said)
             if not self.content:
                 self.content = any(piece.get(name) for name in CONTENT)
 
     @property
     def complete(self) -> bool:
-        """Whether every choice has come to its end."""
-        return bool(self.finished) and None not in self.finished.values()
+        """Whether every choice that was asked for has come to its end."""
+        return len(self.finished) >= self.choices and None not in self.finished.values()
+
+    @property
+    def cut(self) -> str:
+        """How an answer that is not complete falls short."""
+        done = sum(reason is not None for reason in self.finished.values())
+        if self.choices > 1:
+            return f"ended its answer with {done} of {self.choices} choices finished"
+        return "ended its answer before it was finished"
 
     @property
     def whole(self) -> bool:
@@ -56,6 +66,14 @@ class Tally:
     def counted(self, prompt_tokens: int) -> Usage:
         """The usage, estimated from the text when the upstream has not said."""
         return self.usage or Usage(prompt_tokens, round(self.characters / CHARS_PER_TOKEN), estimated=True)
+
+
+def arguments(calls: object) -> list[object]:
+    """The pieces of arguments in a piece's tool calls."""
+    if not isinstance(calls, list):
+        return []
+    functions = [call.get("function") for call in calls if isinstance(call, dict)]
+    return [function.get("arguments") for function in functions if isinstance(function, dict)]
 
 
 def usage_of(usage: object) -> Usage | None:

@@ -25,8 +25,16 @@ class Turn(NamedTuple):
 class Turns:
     """Each choice once, best first; then those that may be asked again, after a wait."""
 
-    def __init__(self, choices: Sequence[Choice], attempts: int, chance: Callable[[], float]) -> None:
-        self.fresh = list(choices[:attempts])
+    def __init__(
+        self,
+        choices: Sequence[Choice],
+        attempts: int,
+        chance: Callable[[], float],
+        closed: Callable[[Choice], str | None] = lambda choice: None,
+    ) -> None:
+        self.fresh = list(choices)
+        self.closed = closed  # why a choice cannot be asked any more
+        self.skipped: list[str] = []
         self.again: list[tuple[Choice, UpstreamError]] = []
         self.left = attempts
         self.asked: dict[str, int] = {}
@@ -45,10 +53,14 @@ class Turns:
         return self.first_time() or self.once_more()
 
     def first_time(self) -> Turn | None:
-        """The best choice that was not asked yet."""
-        if not self.fresh:
-            return None
-        return self.turn(self.fresh.pop(0), 0.0)
+        """The best choice that was not asked yet and can be asked still: since the plan was made, others may have."""
+        while self.fresh:
+            choice = self.fresh.pop(0)
+            reason = self.closed(choice) if self.asked else None
+            if reason is None:
+                return self.turn(choice, 0.0)
+            self.skipped.append(f"{choice.deployment.name}: {reason}")
+        return None
 
     def once_more(self) -> Turn | None:
         """The choice whose wait is the shortest."""
@@ -63,7 +75,8 @@ class Turns:
         """Count the attempt."""
         self.left -= 1
         self.asked[choice.deployment.name] = self.asked.get(choice.deployment.name, 0) + 1
-        return Turn(choice, wait, self.left == 0 or not (self.fresh or self.again))
+        others = self.again or any(self.closed(other) is None for other in self.fresh)
+        return Turn(choice, wait, self.left == 0 or not others)
 
     def patient(self, error: UpstreamError) -> bool:
         """Whether the deployment may be asked again, and soon enough."""

@@ -6,7 +6,7 @@ from types import TracebackType
 
 from gateway.errors import FirstTokenTimeout, IdleTimeout, TotalTimeout, UpstreamError
 
-SHORTEST = 0.02  # seconds between two looks while the caller, not the upstream, is being waited for
+SHORTEST = 0.25  # seconds between two looks while the caller, not the upstream, is being waited for
 
 
 class Watch:
@@ -77,7 +77,8 @@ class Watch:
 
     def set(self, now: float) -> None:
         """Set the timer to the nearest limit."""
-        seconds = max(SHORTEST, self.due() - now)
+        left = self.due() - now
+        seconds = max(0.0, left) if self.waiting else max(SHORTEST, left)
         self.handle = asyncio.get_running_loop().call_later(seconds, self.fire)
 
     def expired(self, now: float) -> UpstreamError:

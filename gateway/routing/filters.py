@@ -5,7 +5,10 @@ from typing import NamedTuple
 
 from gateway.routing.forecast import Case
 from gateway.routing.policy import Route
-from gateway.types import ChatRequest
+from gateway.routing.stats import Stats, StatsBook
+from gateway.types import ChatRequest, Deployment
+
+STALE = 30.0  # seconds after which a measurement no longer shuts a deployment out
 
 
 class Filter(NamedTuple):
@@ -38,23 +41,47 @@ def too_dear(case: Case) -> str | None:
 
 
 def too_slow(case: Case) -> str | None:
-    """The expected first token is later than `require.ttft`; a deployment never measured gets its chance."""
+    """The expected first token is later than `require.ttft`.
+
+    A deployment that was never measured, or not lately, gets its chance: one slow answer must not shut it out for good.
+    """
     allowed, ttft = case.route.max_ttft, case.forecast.ttft
-    if allowed is None or case.stats.ttft is None or ttft <= allowed:
+    if allowed is None or ttft <= allowed or case.stats.ttft is None or case.now - case.stats.seen > STALE:
         return None
     return f"first token in {ttft:.2f} s, the route wants {allowed:g} s"
 
 
+def too_long(case: Case) -> str | None:
+    """The request asks for a longer completion than the deployment gives, in tokens."""
+    asked, gives = case.request.max_tokens, case.deployment.max_output
+    return None if asked is None or gives is None or asked <= gives else f"gives {gives} tokens, {asked} are asked for"
+
+
 def full(case: Case) -> str | None:
     """The backend has as many requests in flight as its `limits.concurrency` allows."""
-    limit = case.deployment.concurrency
-    return None if limit is None or case.in_flight < limit else f"full: {case.in_flight} of {limit} in flight"
+    return crowding(case.deployment, case.in_flight)
 
 
 def resting(case: Case) -> str | None:
     """Cooling after a rate limit, or parked because asking is pointless for now."""
-    left = case.stats.resting_until - case.now
-    return None if left <= 0 else f"{case.stats.resting_because}, for another {left:.1f} s"
+    return rest(case.stats, case.now)
+
+
+def crowding(deployment: Deployment, in_flight: int) -> str | None:
+    """Why a deployment's backend takes no more requests."""
+    limit = deployment.concurrency
+    return None if limit is None or in_flight < limit else f"full: {in_flight} of {limit} in flight"
+
+
+def rest(stats: Stats, now: float) -> str | None:
+    """Why a deployment must be left alone for a while."""
+    left = stats.resting_until - now
+    return None if left <= 0 else f"{stats.resting_because}, for another {left:.1f} s"
+
+
+def unavailable(deployment: Deployment, book: StatsBook, now: float) -> str | None:
+    """Why a deployment of a plan cannot be asked any more, now that its turn has come."""
+    return crowding(deployment, book.in_flight.get(deployment.backend, 0)) or rest(book.of(deployment), now)
 
 
 def ejected(case: Case) -> str | None:
@@ -71,6 +98,7 @@ def always(request: ChatRequest, route: Route) -> bool:
 FILTERS = (
     Filter("capability", lacks_capability, lambda request, route: bool(request.needs)),
     Filter("context", too_short_context, always),
+    Filter("output", too_long, lambda request, route: request.max_tokens is not None),
     Filter("cost", too_dear, lambda request, route: route.max_usd is not None),
     Filter("latency", too_slow, lambda request, route: route.max_ttft is not None),
     Filter("busy", full, always),

@@ -110,16 +110,18 @@ def why(choices: Sequence[Choice]) -> str:
     runner = choices[1]
     if runner.tier != best.tier:
         return f"{best.deployment.name} comes first by the route's preference"
-    ours, theirs = best.forecast, runner.forecast
-    return (
-        f"${ours.usd:.6f} and {ours.seconds:.2f} s; "
-        f"next {runner.deployment.name} ${theirs.usd:.6f} and {theirs.seconds:.2f} s"
-    )
+    return f"{expected(best)}; next {expected(runner)}"
+
+
+def expected(choice: Choice) -> str:
+    """What a choice is expected to cost and to take."""
+    forecast = choice.forecast
+    return f"{choice.deployment.name} ${forecast.usd:.6f} and {forecast.seconds:.3g} s"
 
 
 def nobody(route: Route, rejected: Sequence[Rejection], book: StatsBook, now: float) -> GatewayError:
     """The error that tells the caller why every candidate of the route is out."""
-    everyone = (*route.excluded, *rejected)
+    everyone = (*rejected, *route.excluded)
     reasons = "; ".join(f"{rejection.deployment.name}: {rejection.reason}" for rejection in everyone[:8])
     details = {"candidates": [{"deployment": r.deployment.name, "reason": r.reason, "code": r.code} for r in everyone]}
     message = f"Route '{route.name}' has no deployment for this request ({reasons or 'it lists none'})."
@@ -128,7 +130,7 @@ def nobody(route: Route, rejected: Sequence[Rejection], book: StatsBook, now: fl
         return TooLongForAll(
             f"{message} Shorten the prompt or ask for fewer tokens.", param="messages", details=details
         )
-    if codes and codes <= {"capability", "context"}:
+    if codes and codes <= {"capability", "context", "output"}:
         return NothingFits(f"{message} Ask another model or leave that parameter out.", details=details)
     wait = patience(rejected, book, now)
     return NoCandidate(f"{message} Try again in {wait:.0f} s.", retry_after=wait, details=details)

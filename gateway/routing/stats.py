@@ -9,6 +9,7 @@ FAULTS_TO_EJECT = 5  # in a row
 EJECT_SECONDS = 5.0
 EJECT_SECONDS_MAX = 7.0  # a cap this low brings a recovered deployment back within ten seconds
 COOL_SECONDS = 2.0  # after a 429 that names no time
+COOL_SECONDS_MAX = 300.0  # whatever time it names
 EXPECTED_OUTPUT = 256  # tokens, until a route has answered
 PREFILL_AS_TOKENS = 10  # a first token takes about as long as ten further ones
 PARKING = {  # what makes asking pointless for a while: seconds, and the reason
@@ -101,7 +102,7 @@ def blamed(stats: Stats, outcome: Outcome) -> Stats:
 def rested(stats: Stats, outcome: Outcome) -> Stats:
     """A rate limit cools a deployment, refused credentials or a vanished model park it."""
     if outcome.error_type == "upstream_rate_limited":
-        seconds = COOL_SECONDS if outcome.retry_after is None else outcome.retry_after
+        seconds = COOL_SECONDS if outcome.retry_after is None else min(outcome.retry_after, COOL_SECONDS_MAX)
         because = "asked us to slow down (429)"
     elif outcome.error_type in PARKING:
         seconds, because = PARKING[outcome.error_type]
@@ -114,7 +115,8 @@ def rested(stats: Stats, outcome: Outcome) -> Stats:
 def measured(stats: Stats, outcome: Outcome) -> Stats:
     """The latencies after one more sample; an attempt without content shows only how long it was silent."""
     if outcome.first is None:
-        return punished(stats, outcome) if outcome.error_type == "upstream_first_token_timeout" else stats
+        silent = outcome.streamed and outcome.error_type == "upstream_first_token_timeout"
+        return punished(stats, outcome) if silent else stats
     tokens = outcome.usage.completion if outcome.usage is not None else 0
     sample = streamed_sample if outcome.streamed else whole_sample
     ttft, per_token = sample(stats, outcome.first - outcome.started, outcome.rest, tokens)

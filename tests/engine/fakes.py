@@ -162,7 +162,7 @@ class Rig:
 
     def open(self, **facts: Any) -> Answer:
         """The answer to a request that streams unless it is told otherwise."""
-        return self.engine.open(request(**({"stream": True, "arrived": now()} | facts)))
+        return self.engine.open(request(**({"stream": True, "arrived": now()} | facts)), self.policy)
 
     @property
     def outcomes(self) -> list[Outcome]:

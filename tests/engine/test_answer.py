@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from gateway import errors
 from gateway.engine.answer import Answer
-from gateway.routing.policy import Candidate
+from gateway.routing.policy import CachePolicy, Candidate
+from gateway.routing.stats import Stats
+from gateway.stores.cache import ENTRY_BYTES
 from gateway.types import Json, Outcome, Record, Timeouts
 from tests.engine.fakes import (
     GOOD,
@@ -25,10 +27,11 @@ from tests.engine.fakes import (
     words,
 )
 from tests.engine.virtual_time import now, run
-from tests.routing.samples import deployment, route
+from tests.routing.samples import BODY, deployment, outcome, route
 
 A, B, C = deployment("a"), deployment("b"), deployment("c")
 ONE = route(A)
+PROMPT = "the canary of a prompt"
 TWO = route(candidates=(Candidate(A, 0), Candidate(B, 1)))
 THREE = route(candidates=(Candidate(A, 0), Candidate(B, 1), Candidate(C, 2)))
 
@@ -473,5 +476,131 @@ def test_any_run_of_upstreams_is_one_answer_of_one_winner_and_leaves_nothing_beh
             assert finished
         if isinstance(result, errors.UpstreamError):
             assert rig.outcomes[-1].outcome != "success"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "backend"),
+    [(12.0 + 3 * 0.05 * 256 - 0.1, "a"), (12.0 + 3 * 0.05 * 256 + 0.1, "b")],
+    ids=["in time", "too late"],
+)
+def test_answer_in_one_piece_has_time_for_its_tokens_before_the_next_is_asked(seconds: float, backend: str) -> None:
+    async def scenario() -> None:
+        rig = Rig(TWO, {"a": [[seconds, whole("Hello")]], "b": [[whole("Hello")]]})
+        rig.book.deployments[A.name] = Stats(ttft=0.5, per_token=0.05, seen=now())
+        answer, found = await read(rig, stream=False, max_tokens=256)
+        assert words(found) == "Hello"
+        assert answer.deployment is not None and answer.deployment.backend == backend
+
+    run(scenario())
+
+
+def test_last_candidate_may_take_all_the_time_for_an_answer_in_one_piece() -> None:
+    async def scenario() -> None:
+        rig = Rig(ONE, {"a": [[599.0, whole("Hello")]]})
+        assert words((await read(rig, stream=False))[1]) == "Hello"
+
+    run(scenario())
+
+
+def test_silence_before_an_answer_in_one_piece_does_not_make_a_deployment_look_slow() -> None:
+    async def scenario() -> None:
+        known = Stats(ttft=0.5, per_token=0.05, seen=now())
+        rig = Rig(TWO, {"a": [[500.0]], "b": [[whole("Hello")]]})
+        rig.book.deployments[A.name] = known
+        await read(rig, stream=False, max_tokens=256)
+        assert names(rig.outcomes)[0] == ("a", "upstream_first_token_timeout")
+        assert rig.book.of(A)[:3] == known[:3]
+
+    run(scenario())
+
+
+def test_deployment_that_has_become_busy_since_the_plan_is_passed_over() -> None:
+    async def scenario() -> None:
+        full = deployment("b", concurrency=1)
+        tiers = (Candidate(A, 0), Candidate(full, 1), Candidate(C, 2))
+        rig = Rig(route(candidates=tiers), {"a": [[2.0, errors.ServerFault]]})
+        asyncio.get_running_loop().call_later(1.0, rig.book.started, full)
+        answer, found = await read(rig)
+        assert words(found) == "Hello world"
+        assert rig.calls == {"a": 1, "c": 1}
+        assert answer.deployment == C
+
+    run(scenario())
+
+
+def test_deployment_that_rests_since_the_plan_is_passed_over() -> None:
+    async def scenario() -> None:
+        rig = Rig(THREE, {"a": [[2.0, errors.ServerFault]]})
+        limited = outcome(B, now(), error_type="upstream_rate_limited", verdict="neutral", retry_after=60.0)
+
+        def rest() -> None:
+            rig.book.started(B)
+            rig.book.ended(limited)
+
+        asyncio.get_running_loop().call_later(1.0, rest)
+        await read(rig)
+        assert rig.calls == {"a": 1, "c": 1}
+
+    run(scenario())
+
+
+def test_first_choice_of_the_plan_is_asked_as_planned() -> None:
+    async def scenario() -> None:
+        rig = Rig(route(deployment("a", concurrency=1)), {})
+        assert words((await read(rig))[1]) == "Hello world"
+        assert rig.calls == {"a": 1}
+
+    run(scenario())
+
+
+def test_caller_sees_what_an_upstream_says_of_the_prompt_and_nobody_else_does() -> None:
+    def quoting() -> errors.Rejected:
+        return errors.Rejected(f"Backend 'a' rejected the request (400): {PROMPT}", logged="it was rejected (400).")
+
+    async def scenario() -> None:
+        rig = Rig(ONE, {"a": [[quoting]]})
+        error = await failure(rig, errors.Rejected)
+        assert PROMPT in error.message
+        assert PROMPT not in error.logged
+        assert PROMPT not in repr(rig.outcomes)
+
+    run(scenario())
+
+
+def test_what_upstreams_say_of_the_prompt_is_not_logged_after_several_attempts() -> None:
+    def quoting() -> errors.ContextExceeded:
+        return errors.ContextExceeded(f"Backend 'a' cannot hold the request: {PROMPT}", logged="it cannot hold it.")
+
+    async def scenario() -> None:
+        rig = Rig(TWO, {"a": [[quoting]], "b": [[quoting]]})
+        error = await failure(rig, errors.ContextExceeded)
+        assert error.logged.startswith("All 2 attempts failed.")
+        assert PROMPT not in error.logged + repr(rig.outcomes)
+
+    run(scenario())
+
+
+def test_answer_with_one_of_two_choices_is_cut_and_never_kept() -> None:
+    async def scenario() -> None:
+        script: Script = [text("a", 0), finish("stop", 0)]
+        rig = Rig(route(A, attempts=1, cache=CachePolicy(60.0)), {"a": [script]})
+        error = await failure(rig, errors.StreamCut, body={**BODY, "n": 2})
+        assert "1 of 2 choices" in error.message
+        assert rig.cache.size == 0
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_answer_larger_than_an_entry_of_the_cache_is_given_and_not_kept(stream: bool) -> None:
+    async def scenario() -> None:
+        large = "x" * (ENTRY_BYTES // 4)
+        script: Script = [*[text(large)] * 5, finish()] if stream else [whole(large * 5)]
+        rig = Rig(route(A, cache=CachePolicy(60.0)), {"a": [script]})
+        _, found = await read(rig, stream=stream)
+        assert len(words(found)) == 5 * len(large)
+        assert rig.cache.size == 0
 
     run(scenario())

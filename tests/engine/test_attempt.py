@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from gateway import errors
-from gateway.engine.attempt import Attempt
-from gateway.types import ChatRequest, Deployment, Json, Outcome, Price, Timeouts, Usage
+from gateway.engine.attempt import HELD_CHUNKS, Attempt, patience_of
+from gateway.types import ChatRequest, Choice, Deployment, Forecast, Json, Outcome, Price, Timeouts, Usage
 from tests.engine.fakes import GOOD, Script, ScriptedProvider, finish, role, text, used, whole, words
 from tests.engine.virtual_time import now, run
-from tests.routing.samples import deployment, policy, request, route
+from tests.routing.samples import BODY, deployment, policy, request, route
 
 GPU = deployment("gpu-a", price=Price(1.0, 2.0, cached_input=0.5))
 
@@ -23,14 +23,15 @@ class Try:
         script: Script,
         target: Deployment = GPU,
         asked: ChatRequest | None = None,
-        last: bool = False,
+        patience: float = 12.0,
         limits: Timeouts | None = None,
     ) -> None:
         self.provider = ScriptedProvider(policy(route(target)).backends[target.backend])
         self.provider.scripts = [script]
         self.outcomes: list[Outcome] = []
         asked = asked or request(stream=True)
-        self.attempt = Attempt(asked, target, self.provider, limits or target.timeouts, last, now, self.outcomes.append)
+        limits = limits or target.timeouts
+        self.attempt = Attempt(asked, target, self.provider, limits, patience, now, self.outcomes.append)
         self.batches: list[list[Json]] = []
 
     async def read(self) -> None:
@@ -102,8 +103,10 @@ def test_stream_of_nothing_at_all_is_cut_before_it_began() -> None:
 
 
 def test_one_of_two_choices_without_a_finish_is_a_cut() -> None:
-    tried([text("a", 0), text("b", 1), finish(index=0)], errors.StreamCut)
-    assert tried([text("a", 0), text("b", 1), finish(index=0), finish(index=1)]).outcome.outcome == "success"
+    both, asked = [text("a", 0), text("b", 1)], request(stream=True, body=BODY | {"n": 2})
+    for script in ([text("a", 0), finish(index=0)], [*both, finish(index=0)], [*both, finish(index=1)]):
+        tried(script, errors.StreamCut, asked=asked)
+    assert tried([*both, finish(index=0), finish(index=1)], asked=asked).outcome.outcome == "success"
 
 
 @pytest.mark.parametrize("cut", [errors.Disconnected, errors.InvalidResponse, 1000.0])
@@ -125,8 +128,8 @@ def test_rate_limit_is_told_with_its_wait_and_is_nobodys_fault() -> None:
     assert (done.outcome, done.verdict, done.retry_after) == ("upstream_error", "neutral", 7.0)
 
 
-def test_first_token_limit_is_tight_while_another_remains_and_wide_for_the_last() -> None:
-    tight, wide = tried([20.0, *GOOD], errors.FirstTokenTimeout), tried([20.0, *GOOD], last=True)
+def test_first_content_must_come_before_patience_ends() -> None:
+    tight, wide = tried([20.0, *GOOD], errors.FirstTokenTimeout), tried([20.0, *GOOD], patience=60.0)
     assert tight.outcome.outcome == "timeout"
     assert tight.outcome.ended == pytest.approx(1012.0)
     assert wide.outcome.outcome == "success"
@@ -217,7 +220,7 @@ def test_outcome_is_reported_although_closing_the_provider_is_interrupted() -> N
     async def scenario() -> list[Outcome]:
         outcomes: list[Outcome] = []
         provider = Slow(policy(route(GPU)).backends["gpu-a"])
-        attempt = Attempt(request(), GPU, provider, Timeouts(first_token=99.0), False, now, outcomes.append)
+        attempt = Attempt(request(), GPU, provider, Timeouts(), 99.0, now, outcomes.append)
 
         async def read() -> None:
             async with attempt:
@@ -239,3 +242,39 @@ def test_defect_of_ours_is_not_told_as_a_caller_who_left() -> None:
     done = tried([text("Hello"), ZeroDivisionError], ZeroDivisionError).outcome
     assert done.error_type == "gateway_internal"
     assert done.outcome != "client_cancelled"
+
+
+FORECAST = Forecast(100, 50, 0.0, ttft=0.5, seconds=3.0)  # 0.05 s a token
+
+
+@pytest.mark.parametrize(
+    ("stream", "last", "measured", "max_tokens", "seconds"),
+    [
+        (True, False, True, 1000, 12.0),
+        (True, True, True, 1000, 60.0),
+        (False, True, True, 1000, 600.0),
+        (False, True, False, None, 600.0),
+        (False, False, False, 1000, 60.0),
+        (False, False, True, 1000, 12.0 + 3 * 0.05 * 1000),
+        (False, False, True, None, 12.0 + 3 * 0.05 * 4 * 50),
+    ],
+)
+def test_patience_is_for_the_first_token_of_a_stream_and_for_all_tokens_of_an_answer_in_one_piece(
+    stream: bool, last: bool, measured: bool, max_tokens: int | None, seconds: float
+) -> None:
+    choice = Choice(GPU, 1.0, FORECAST, 0)
+    asked = request(stream=stream, max_tokens=max_tokens)
+    assert patience_of(asked, choice, Timeouts(), last, measured) == pytest.approx(seconds)
+
+
+def test_rejection_that_quotes_the_prompt_is_told_to_nobody_but_the_caller() -> None:
+    def quoting() -> errors.Rejected:
+        return errors.Rejected("it said: my secret prompt", logged="it rejected the request (400).")
+
+    done = tried([quoting], errors.Rejected).outcome
+    assert done.message == "it rejected the request (400)."
+
+
+def test_chunks_without_content_are_not_held_for_ever() -> None:
+    done = tried([role() for _ in range(HELD_CHUNKS + 1)], errors.InvalidResponse).outcome
+    assert (done.outcome, done.first, done.error_type) == ("upstream_error", None, "upstream_invalid_response")

@@ -14,7 +14,7 @@ A = deployment("a")
 def test_unknown_model_is_told_with_the_nearest_names() -> None:
     rig = Rig(route(A, asked=("llama-70b",)), {})
     with pytest.raises(errors.ModelNotFound) as caught:
-        rig.engine.open(request(model="lama-70b"))
+        rig.engine.open(request(model="lama-70b"), rig.policy)
     error = caught.value
     assert (error.status, error.param) == (404, "model")
     assert "Did you mean 'llama-70b'" in error.message
@@ -27,14 +27,15 @@ def test_unknown_model_is_told_why_each_route_does_not_match() -> None:
 
     rig = Rig(route(A, models=(), matchers=(streams,)), {})
     with pytest.raises(errors.ModelNotFound) as caught:
-        rig.engine.open(request(model="qqq"))
+        rig.engine.open(request(model="qqq"), rig.policy)
     assert caught.value.details == {"nearest": [], "routes": [{"route": "chat", "reason": "it does not stream"}]}
     assert "See GET /v1/models" in caught.value.message
 
 
 def test_name_of_an_unknown_model_is_not_repeated_at_length() -> None:
+    rig = Rig(route(A), {})
     with pytest.raises(errors.ModelNotFound) as caught:
-        Rig(route(A), {}).engine.open(request(model="x" * 10_000))
+        rig.engine.open(request(model="x" * 10_000), rig.policy)
     assert len(caught.value.message) < 300
 
 
@@ -45,10 +46,10 @@ def test_name_of_an_unknown_model_is_not_repeated_at_length() -> None:
 def test_caller_may_use_the_routes_that_are_theirs(routes: frozenset[str] | None, welcome: bool) -> None:
     rig, asked = Rig(route(A), {}), request(caller=Caller("search", routes))
     if welcome:
-        assert rig.engine.open(asked).route.name == "chat"
+        assert rig.engine.open(asked, rig.policy).route.name == "chat"
         return
     with pytest.raises(errors.Forbidden, match="'search' may not use route 'chat'"):
-        rig.engine.open(asked)
+        rig.engine.open(asked, rig.policy)
 
 
 def test_answer_keeps_the_generation_of_its_policy_although_another_comes() -> None:
@@ -67,4 +68,16 @@ def test_answer_keeps_the_generation_of_its_policy_although_another_comes() -> N
 def test_every_spelling_of_a_model_opens_the_same_route() -> None:
     rules = route(A)
     rig = Rig(rules, {}, model_routes={MODEL: rules}, spellings={"llama3.3:70b": MODEL})
-    assert rig.engine.open(request(model="Llama3.3:70B")).route is rules
+    assert rig.engine.open(request(model="Llama3.3:70B"), rig.policy).route is rules
+
+
+def test_answer_follows_the_policy_that_its_caller_was_checked_by_although_another_is_in_force() -> None:
+    async def scenario() -> None:
+        rig = Rig(route(A), {})
+        checked = rig.engine.policy()
+        rig.policy = Rig(route(deployment("b")), {}, generation="g2").policy
+        answer = rig.engine.open(request(stream=True), checked)
+        await bodies(answer)
+        assert (answer.policy, rig.calls) == (checked, {"a": 1})
+
+    run(scenario())

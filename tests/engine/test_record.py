@@ -154,3 +154,12 @@ def test_secrets_of_the_backends_and_callers_are_in_no_record() -> None:
     found = run(scenario())
     assert len(found.attempts) == 2
     assert CANARY not in repr(found)
+
+
+def test_what_an_upstream_says_of_the_prompt_is_in_no_record() -> None:
+    def quoting() -> errors.Rejected:
+        return errors.Rejected(f"it said: {CANARY}", logged="it rejected the request (400).")
+
+    found = record({"a": [[quoting]]}, route(A))
+    assert (found.status, found.message) == (400, "it rejected the request (400).")
+    assert CANARY not in repr(found)

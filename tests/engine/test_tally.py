@@ -170,3 +170,19 @@ CHOICES = st.lists(
 def test_no_chunk_with_sound_choices_breaks_the_tally(found: list[Json]) -> None:
     usage = tally(*found).counted(1)
     assert usage.prompt >= 0 and usage.completion >= 0
+
+
+def test_answer_is_complete_only_with_as_many_choices_as_were_asked_for() -> None:
+    found = Tally(2)
+    found.add(text("a", 0))
+    found.add(finish(index=0))
+    assert (found.complete, found.whole) == (False, False)
+    assert found.cut == "ended its answer with 1 of 2 choices finished"
+    found.add(finish(index=1))
+    assert (found.complete, found.whole) == (True, True)
+
+
+def test_reasoning_and_arguments_of_calls_count_where_the_upstream_does_not() -> None:
+    call = {"index": 0, "function": {"name": "f", "arguments": "x" * 20}}
+    found = tally(delta(reasoning_content="y" * 20), delta(tool_calls=[call]), finish("tool_calls"))
+    assert found.counted(99) == Usage(99, 10, estimated=True)

@@ -194,3 +194,27 @@ def test_any_run_of_errors_ends_within_all_bounds(
     assert len(names) <= attempts
     assert all(names.count(name) <= PER_DEPLOYMENT for name in names)
     assert names[:count] == list("abcd")[: min(len(names), count)]
+
+
+def test_choice_that_can_no_longer_be_asked_is_passed_over_with_its_reason() -> None:
+    order = Turns([A, B, C], 3, lambda: 0.0, lambda choice: "full" if choice is B else None)
+    second = after(order, order.next(), fault())
+    assert second is not None and second.choice is C
+    assert order.skipped == [f"{B.deployment.name}: full"]
+
+
+def test_first_turn_is_taken_as_planned() -> None:
+    first = Turns([A, B], 3, lambda: 0.0, lambda choice: "full").next()
+    assert first is not None and first.choice is A
+
+
+def test_choice_beyond_the_allowed_attempts_takes_the_turn_of_one_that_is_passed_over() -> None:
+    order = Turns([A, B, C], 2, lambda: 0.0, lambda choice: "resting" if choice is B else None)
+    second = after(order, order.next(), fault())
+    assert second is not None and (second.choice, second.last) == (C, True)
+
+
+def test_turn_is_the_last_when_all_others_can_no_longer_be_asked() -> None:
+    order = Turns([A, B, C], 9, lambda: 0.0, lambda choice: "full" if choice is C else None)
+    second = after(order, order.next(), errors.FirstTokenTimeout("silent"))
+    assert second is not None and (second.choice, second.last) == (B, True)

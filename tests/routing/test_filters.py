@@ -6,7 +6,7 @@ import pytest
 
 from gateway.routing import filters
 from gateway.routing.forecast import Case
-from gateway.routing.stats import Stats
+from gateway.routing.stats import Stats, StatsBook
 from gateway.types import ChatRequest, Deployment, Forecast
 from tests.routing.samples import deployment, request, route
 
@@ -61,7 +61,7 @@ def test_price_must_be_within_what_the_route_allows(allowed: float | None, fits:
 
 @pytest.mark.parametrize(("allowed", "fits"), [(None, True), (3.0, True), (2.0, True), (1.9, False)])
 def test_first_token_must_come_as_soon_as_the_route_wants(allowed: float | None, fits: bool) -> None:
-    assert (filters.too_slow(case(ttft=2.0, stats=Stats(ttft=2.0), max_ttft=allowed)) is None) == fits
+    assert (filters.too_slow(case(ttft=2.0, stats=Stats(ttft=2.0, seen=NOW - 1), max_ttft=allowed)) is None) == fits
 
 
 def test_deployment_never_measured_is_not_called_slow() -> None:
@@ -96,3 +96,27 @@ def test_ejection_is_asked_about_last_so_that_only_it_can_be_pardoned() -> None:
 def test_each_filter_has_a_code_of_its_own() -> None:
     codes = [each.code for each in filters.FILTERS]
     assert len(set(codes)) == len(codes)
+
+
+@pytest.mark.parametrize(("age", "fits"), [(1.0, False), (30.0, False), (30.1, True)])
+def test_measurement_shuts_a_deployment_out_for_thirty_seconds_and_no_longer(age: float, fits: bool) -> None:
+    slow = case(ttft=9.0, stats=Stats(ttft=9.0, seen=NOW - age), max_ttft=1.0)
+    assert (filters.too_slow(slow) is None) == fits
+
+
+@pytest.mark.parametrize(
+    ("gives", "asked", "fits"), [(None, 10**6, True), (100, None, True), (100, 100, True), (100, 101, False)]
+)
+def test_completion_may_be_as_long_as_the_deployment_gives(gives: int | None, asked: int | None, fits: bool) -> None:
+    reason = filters.too_long(case(deployment(max_output=gives), request(max_tokens=asked)))
+    assert (reason is None) == fits
+    assert reason is None or reason == f"gives {gives} tokens, {asked} are asked for"
+
+
+def test_deployment_of_a_plan_is_unavailable_when_its_backend_is_full_or_it_rests() -> None:
+    target, book = deployment(concurrency=1), StatsBook()
+    assert filters.unavailable(target, book, NOW) is None
+    book.deployments[target.name] = Stats(resting_until=NOW + 5, resting_because="asked us to slow down (429)")
+    assert filters.unavailable(target, book, NOW) == "asked us to slow down (429), for another 5.0 s"
+    book.started(target)
+    assert filters.unavailable(target, book, NOW) == "full: 1 of 1 in flight"

@@ -18,7 +18,7 @@ from tests.routing.samples import deployment, request, route
 
 NOW = 1000.0
 MIDDLE = 0.5
-CODES = {"capability", "context", "cost", "latency", "busy", "resting", "ejected"}
+CODES = {"capability", "context", "output", "cost", "latency", "busy", "resting", "ejected"}
 
 
 def book(**stats: Stats) -> StatsBook:
@@ -197,6 +197,26 @@ def test_route_without_deployments_says_so() -> None:
 def test_deployments_that_the_policy_excludes_are_told_when_nobody_is_left() -> None:
     with pytest.raises(NoCandidate, match="not in region eu"):
         plan(request(), route(excluded=(Rejection(C, "not in region eu"),)), StatsBook(), NOW, MIDDLE)
+
+
+def test_resting_deployment_is_named_although_the_policy_excludes_many() -> None:
+    excluded = tuple(Rejection(deployment(f"far-{number}"), "not in region eu") for number in range(20))
+    with pytest.raises(NoCandidate) as caught:
+        plan(request(), route(A, excluded=excluded), book(a=RESTING), NOW, MIDDLE)
+    assert f"{A.name}: quota exhausted, for another 30.0 s" in caught.value.message
+    assert caught.value.details is not None and len(caught.value.details["candidates"]) == 21
+
+
+def test_one_slow_answer_does_not_shut_the_only_deployment_out_for_good() -> None:
+    known, rules = book(a=Stats(ttft=9.0, per_token=0.01, seen=NOW)), route(A, max_ttft=1.0)
+    with pytest.raises(NoCandidate, match=r"first token in 9.00 s, the route wants 1 s"):
+        plan(request(), rules, known, NOW + 29.0, MIDDLE)
+    assert order(plan(request(), rules, known, NOW + 31.0, MIDDLE)) == ["a"]
+
+
+def test_completion_longer_than_every_deployment_gives_is_a_wrong_request() -> None:
+    with pytest.raises(NothingFits, match="gives 100 tokens, 500 are asked for"):
+        plan(request(max_tokens=500), route(deployment("a", max_output=100)), StatsBook(), NOW, MIDDLE)
 
 
 class World(NamedTuple):

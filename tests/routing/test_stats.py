@@ -293,3 +293,18 @@ class Traffic(RuleBasedStateMachine):
 
 
 TestTraffic = Traffic.TestCase
+
+
+def test_silence_before_an_answer_in_one_piece_says_nothing_of_its_first_token() -> None:
+    known = learnt(UNSEEN, outcome(GPU, ended=2.0, started=0.0, first=1.0, usage=usage(completion=21)))
+    silent = fault(
+        GPU, 90.0, started=30.0, outcome="timeout", error_type="upstream_first_token_timeout", streamed=False
+    )
+    assert learnt(known, silent)[:3] == known[:3]
+    assert learnt(UNSEEN, silent).ttft is None
+
+
+@pytest.mark.parametrize("retry_after", [301.0, 86_400.0, 1e12])
+def test_deployment_rests_for_five_minutes_at_most(retry_after: float) -> None:
+    limited = fault(GPU, 10.0, verdict="neutral", error_type="upstream_rate_limited", retry_after=retry_after)
+    assert learnt(UNSEEN, limited).resting_until == 310.0
