@@ -17,7 +17,7 @@ def parts(url: str) -> SplitResult | None:
         usable = split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
     except ValueError:
         return None
-    return split if usable and url.isprintable() and " " not in url else None
+    return split if usable and url.isascii() and url.isprintable() and " " not in url else None
 
 
 def fault(url: str) -> str | None:

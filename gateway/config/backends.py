@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from gateway.config import addresses
 from gateway.config.context import Context
-from gateway.config.later import PROVIDERS
 from gateway.config.problems import Path, clean
 from gateway.config.schema import BackendSpec, TimeoutsSpec
 from gateway.providers.kind import Kind
@@ -13,6 +12,7 @@ from gateway.providers.registry import KINDS, provider_class
 from gateway.types import Backend, Timeouts
 
 CLASS = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "te", "trailer", "upgrade"})
 HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HEADER_VALUE = re.compile(r"[\x20-\x7e\xa0-\xff]*")
 
@@ -41,6 +41,7 @@ def server(name: str, spec: BackendSpec, context: Context) -> Server:
     kind = kind_of(spec.provider, (*path, "provider"), context)
     key, off = credential(name, spec, kind, context)
     check_headers(spec, path, context)
+    check_files(spec, path, context)
     if not spec.models and context.shaped.whole((*path, "models")):
         message = f"The backend '{name}' serves no models, so it is never used. List them under `models`, or remove it."
         context.report.add("LG035", path, message, key=True)
@@ -77,9 +78,6 @@ def kind_of(provider: str, path: Path, context: Context) -> Kind:
         if isinstance(kind, Kind):
             return kind
         context.report.add("LG030", path, f"The class `{clean(provider)}` has no `kind`, so it is no provider.")
-    elif provider in PROVIDERS:
-        message = f"The provider kind `{provider}` is not supported by this version. Remove the backend for now."
-        context.report.add("LG011", path, message)
     elif not own and not context.unread(provider):
         kinds = ", ".join(KINDS)
         message = f"There is no provider kind `{clean(provider)}`. There are {kinds}, and `package.module:Class`."
@@ -110,7 +108,7 @@ def address(name: str, spec: BackendSpec, kind: Kind, context: Context) -> str:
     path: Path = ("backends", name, "url")
     url = spec.url or kind.url or ""
     if not url:
-        if spec.provider in KINDS and path not in context.report.values:
+        if spec.provider in KINDS and kind.needs_url and path not in context.report.values:
             message = f"The backend '{name}' has no `url`, and the kind {kind.name} has no address of its own. Add it."
             context.report.add("LG031", path, message, key=True)
     elif not context.unread(url):
@@ -133,9 +131,31 @@ def check_address(url: str, path: Path, context: Context) -> None:
         context.report.add("LG033", path, f"{message} credentials. Give the server's own address.")
 
 
+def check_files(spec: BackendSpec, path: Path, context: Context) -> None:
+    """The files of `tls` are there and hold what they should."""
+    for key in ("ca", "cert", "key"):
+        file = getattr(spec.tls, key)
+        if file and context.env is not None and not context.unread(file) and (fault := unreadable(file)):
+            message = f"The file of `tls.{key}` of '{path[1]}' cannot be used: {fault}. Correct its path."
+            context.report.add("LG024", (*path, "tls", key), message)
+
+
+def unreadable(file: str) -> str:
+    """Why a file cannot be read; nothing when it can."""
+    try:
+        with open(file, "rb"):  # noqa: PTH123  # a plain name from YAML
+            return ""
+    except OSError as exc:
+        return exc.strerror or "it cannot be opened"
+
+
 def check_headers(spec: BackendSpec, path: Path, context: Context) -> None:
     """Names and values that HTTP can carry."""
     for header, value in spec.headers.items():
+        if header.lower() in FRAMING:
+            message = f"The header `{header}` is the gateway's own to set. Remove it."
+            context.report.add("LG034", (*path, "headers", header), message, key=True)
+            continue
         if not HEADER.fullmatch(header):
             message = f"`{clean(header)}` cannot be the name of an HTTP header. Correct it."
             context.report.add("LG034", (*path, "headers", header), message, key=True)
@@ -147,9 +167,13 @@ def check_headers(spec: BackendSpec, path: Path, context: Context) -> None:
         context.report.add("LG034", (*path, "api_key"), message)
 
 
-def override(base: Timeouts, spec: TimeoutsSpec, kind: Kind) -> Timeouts:
-    """Timeouts with what is written in place; the last candidate always gets the time the kind needs (a cold load)."""
-    first = base.first_token if spec.first_token is None else spec.first_token
+def override(base: Timeouts, spec: TimeoutsSpec, kind: Kind, own: bool = True) -> Timeouts:
+    """Timeouts with what is written in place; the last candidate always gets the time the kind needs.
+
+    Only a backend's `own` entry may cut the time of a cold load: cutting it short would make the load start over.
+    """
+    written = spec.first_token if own or spec.first_token is None else max(spec.first_token, kind.cold)
+    first = base.first_token if written is None else written
     last = base.first_token_last if spec.first_token is None else max(first, kind.timeouts.first_token_last)
     return Timeouts(
         connect=base.connect if spec.connect is None else spec.connect,

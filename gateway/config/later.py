@@ -23,8 +23,6 @@ VALUES: Mapping[str, frozenset[str]] = {
     "mode": frozenset({"semantic"}),
 }
 
-PROVIDERS = frozenset({"sglang", "tgi", "lmstudio", "ogx", "bedrock", "replicate", "huggingface", "litellm"})
-
 
 def later_key(path: Path) -> bool:
     """Whether a key that we do not know is one of the language's."""

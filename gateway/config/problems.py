@@ -82,6 +82,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "LG060": ("warning", "short caller key"),
     "LG061": ("error", "unknown route of a caller"),
     "LG062": ("error", "two callers with one key"),
+    "LG063": ("error", "the last callers are gone, and nobody has said so"),
 }
 
 

@@ -135,8 +135,9 @@ def timeouts(spec: RouteSpec, deployments: Iterable[Deployment], fleet: Fleet, c
     for name in dict.fromkeys(one.backend for one in deployments):
         server = fleet.servers[name]
         written = server.kind.timeouts
-        for layer in (context.file.defaults.timeouts, spec.timeouts, context.file.backends[name].timeouts):
-            written = override(written, layer, server.kind)
+        for layer in (context.file.defaults.timeouts, spec.timeouts):
+            written = override(written, layer, server.kind, own=False)
+        written = override(written, context.file.backends[name].timeouts, server.kind)
         if written != server.backend.timeouts:
             found[name] = written
     return found

@@ -79,7 +79,6 @@ CORPUS = [
     Broken("budget", f"{HEAD}defaults:\n  retry: {{attempts: 3, budget: 0.1}}\n", "LG011", 9, "`budget`"),
     Broken("semantic cache", f"{HEAD}defaults:\n  cache: {{ttl: 1h, mode: semantic}}\n", "LG011", 9, "`semantic`"),
     Broken("caller limits", f"{HEAD}callers:\n  a: {{key: {'k' * 20}, limits: {{rpm: 1}}}}\n", "LG011", 9, "`limits`"),
-    Broken("bedrock", backend("{provider: bedrock, models: {}}"), "LG011", 9, "`bedrock`"),
     Broken("no version", HEAD[11:], "LG013", 1, "`version`"),
     Broken("version of tomorrow", HEAD.replace("1", "2", 1), "LG014", 1, "version"),
     Broken("no backends", "version: 1\n", "LG013", 1, "`backends`"),
@@ -114,6 +113,20 @@ CORPUS = [
     Broken(
         "no such file", backend("{provider: groq, api_key: 'file:/nonexistent/key'}"), "LG024", 9, "/nonexistent/key"
     ),
+    Broken(
+        "no such certificate",
+        backend("{provider: vllm, url: 'http://a', tls: {ca: /nonexistent/ca.pem}}"),
+        "LG024",
+        9,
+        "`tls.ca` of 'other' cannot be used: No such file",
+    ),
+    Broken(
+        "certificate that is a directory",
+        backend("{provider: vllm, url: 'http://a', tls: {cert: /, key: /}}"),
+        "LG024",
+        9,
+        "`tls.cert`",
+    ),
     Broken("unknown kind", backend("{provider: vlm, url: 'http://a'}"), "LG030", 9, "`vlm`", "'vllm'"),
     Broken("no such class", backend("{provider: 'no.such:Class', url: 'http://a'}"), "LG030", 9, "cannot be used"),
     Broken("no provider class", backend("{provider: 'json:JSONDecoder', url: 'http://a'}"), "LG030", 9, "no `kind`"),
@@ -124,6 +137,7 @@ CORPUS = [
     ),
     Broken("brackets", backend("{provider: vllm, url: 'http://[::1'}"), "LG032", 9, "http://"),
     Broken("port", backend("{provider: vllm, url: 'http://a:99999'}"), "LG032", 9, "http://"),
+    Broken("letters", backend("{provider: vllm, url: 'http://bücher.example'}"), "LG032", 9, "http://"),
     Broken("query", backend("{provider: vllm, url: 'http://a/?key=1'}"), "LG032", 9, "query"),
     Broken("proxy", backend("{provider: vllm, url: 'http://a', proxy: 'a:1'}"), "LG032", 9, "`proxy`"),
     Broken("metadata", backend("{provider: vllm, url: 'http://169.254.169.254/v1'}"), "LG033", 9, "link-local"),
@@ -133,6 +147,9 @@ CORPUS = [
     Broken("header name", backend("{provider: vllm, url: 'http://a', headers: {'a b': c}}"), "LG034", 9, "`a b`"),
     Broken(
         "header value", backend('{provider: vllm, url: "http://a", headers: {a: "b\\nc"}}'), "LG034", 9, "cannot carry"
+    ),
+    Broken(
+        "header of ours", backend("{provider: vllm, url: 'http://a', headers: {Host: b}}"), "LG034", 9, "own to set"
     ),
     Broken("unused backend", backend("{provider: vllm, url: 'http://a'}"), "LG035", 8, "never used"),
     Broken(
@@ -250,6 +267,12 @@ def test_the_head_of_the_corpus_is_clean() -> None:
     assert check(routes()).problems == ()
 
 
+@pytest.mark.parametrize("key", ["ca", "cert", "key"])
+def test_a_path_that_no_file_can_have_is_told_and_crashes_nothing(key: str) -> None:
+    loaded = check(backend('{provider: vllm, url: "http://a", tls: {KEY: "a\\0b"}}'.replace("KEY", key)))
+    assert "LG024" in [problem.code for problem in loaded.problems]
+
+
 def test_everything_wrong_is_told_at_once() -> None:
     text = (
         routes("    optimize: speed\n    prefer: laptop\n    colour: red\n") + "callers: {a: {key: k, routes: [b]}}\n"
@@ -263,5 +286,5 @@ def test_a_value_that_could_not_be_read_is_told_once() -> None:
 
 
 def test_every_code_is_in_the_corpus_or_tested_elsewhere() -> None:
-    elsewhere = {"LG025", "LG026", "LG027", "LG046", "LG057"}
+    elsewhere = {"LG025", "LG026", "LG027", "LG046", "LG057", "LG063"}
     assert set(CODES) - {broken.code for broken in CORPUS} == elsewhere

@@ -10,12 +10,14 @@ import pytest
 from gateway.catalogue import Catalogue
 from gateway.config.loading import Loaded, load, read
 from gateway.providers.groq import Groq
+from gateway.providers.ollama import Ollama
 from gateway.providers.vllm import Vllm
 from gateway.routing.policy import CachePolicy, Policy, Route, Weights
 from gateway.types import Caller, ChatRequest, Price, Timeouts
 
 TODAY = date(2026, 11, 24)
 CATALOGUE = Catalogue.load()
+CA = Path(__file__)  # a file that is there; what it holds is read when a connection is made
 
 TEXT = """\
 version: 1
@@ -31,7 +33,7 @@ backends:
     cost: {usd_per_hour: 4.20}
     region: eu
     headers: {X-Team: search}
-    tls: {ca: /ca.pem}
+    tls: {ca: CA_FILE}
   hosted:
     provider: fireworks
     api_key: fw-0123456789abcdef
@@ -71,7 +73,7 @@ defaults:
 callers:
   team: {key: a-key-of-sixteen-c, routes: [large, default]}
   all: {key: another-key-of-sixteen}
-"""
+""".replace("CA_FILE", str(CA))
 
 
 def loaded(text: str) -> Loaded:
@@ -118,7 +120,7 @@ def test_a_file_that_cannot_be_opened_is_a_problem(tmp_path: Path) -> None:
 def test_a_backend_has_what_is_written_and_its_kinds_habits() -> None:
     gpu = policy().backends["gpu"]
     assert (gpu.kind, gpu.url, gpu.location, gpu.region) == ("vllm", "http://10.0.0.5:8000", "self_hosted", "eu")
-    assert (gpu.concurrency, gpu.slots, gpu.usd_per_hour, gpu.ca) == (8, 8, 4.2, "/ca.pem")
+    assert (gpu.concurrency, gpu.slots, gpu.usd_per_hour, gpu.ca) == (8, 8, 4.2, str(CA))
     assert gpu.headers == {"x-team": "search"}
     assert gpu.keepalive == Vllm.kind.keepalive
     assert policy().backends["fast"].slots == 3
@@ -298,3 +300,46 @@ def test_a_route_whose_deployments_are_off_says_so() -> None:
     off = next(one for one in found.policy.routes if one.name == "ordered")
     assert off.candidates == ()
     assert any("switched off" in one.reason for one in off.excluded)
+
+
+def test_a_module_that_fails_when_it_is_imported_is_told_and_crashes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "failing_outsider.py").write_text("raise RuntimeError('not today')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = loaded(TEXT.replace("provider: vllm", "provider: 'failing_outsider:Class'"))
+    assert found.policy is None
+    assert "LG030" in [problem.code for problem in found.problems]
+
+
+COLD = """\
+version: 1
+backends:
+  den: {provider: ollama, url: "http://127.0.0.1:11434", models: {llama-3.1-8b-instruct: {id: llama3.1, context: 8192}}}
+routes:
+  - name: chat
+    models: [llama-3.1-8b-instruct]
+    timeouts: {first_token: 5s}
+defaults: {timeouts: {first_token: 3s}}
+"""
+
+
+def limits(text: str) -> Timeouts:
+    """The limits of an attempt at the backend `den` on the route `chat`."""
+    return route("chat", text).timeouts.get("den", policy(text).backends["den"].timeouts)
+
+
+def test_neither_route_nor_defaults_cut_short_the_time_that_a_model_takes_to_load() -> None:
+    kind = Ollama.kind
+    den = limits(COLD)
+    assert (den.first_token, den.first_token_last) == (kind.cold, kind.timeouts.first_token_last)
+    assert limits(COLD.replace("first_token: 5s", "first_token: 10m")).first_token == 600
+
+
+def test_a_backends_own_first_token_is_taken_as_it_is_written() -> None:
+    text = COLD.replace("{provider: ollama,", "{provider: ollama, timeouts: {first_token: 7s},")
+    assert limits(text).first_token == 7
+
+
+def test_a_kind_without_a_cold_load_is_cut_as_short_as_it_is_written() -> None:
+    assert route("large", TEXT.replace("first_token: 9s", "first_token: 1s")).timeouts["gpu"].first_token == 1
