@@ -48,6 +48,8 @@ def admin_app(inside: Inside) -> FastAPI:
 
     @app.post("/admin/policy/reload")
     async def reload() -> JSONResponse:
+        if inside.live.path is None:
+            raise HTTPException(409, "This gateway was started by `up` and has no policy file; serve one to reload it.")
         problems = inside.live.reload()
         body = {"generation": inside.live.current.generation, "problems": [problem.message for problem in problems]}
         return JSONResponse(body, 422 if problems else 200)

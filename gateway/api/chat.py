@@ -12,6 +12,7 @@ from gateway.api.headers import answer_headers, error_headers
 from gateway.api.intake import body_of, caller_of, deadline_of, headers_of
 from gateway.api.keepalive import KeepAlive
 from gateway.api.reply import Header, Receive, Scope, Send
+from gateway.api.server import GONE
 from gateway.dialects import openai
 from gateway.dialects.cache_control import cache_control
 from gateway.engine.answer import Answer
@@ -46,11 +47,12 @@ class Exchange:
             await self.serve(scope, receive)
         except GatewayError as error:
             await self.fail(error)
-        except asyncio.CancelledError:
-            # The caller hung up, or the process ends: in the first case uvicorn drops what is sent here.
-            await self.fail(Draining("The gateway is shutting down; send the request again."))
-            self.error = CallerGone("The caller hung up before its answer was complete.")
-            self.status = self.error.status
+        except asyncio.CancelledError as exc:
+            if exc.args == (GONE,):
+                self.error = CallerGone("The caller hung up before its answer was complete.")
+                self.status = self.error.status
+            else:
+                await self.fail(Draining("The gateway is shutting down; send the request again."))
         except Exception:
             log.exception("request.failed", request=self.id)
             await self.fail(InternalError("The gateway failed; its log has the reason under this request's id."))
@@ -60,13 +62,14 @@ class Exchange:
     async def serve(self, scope: Scope, receive: Receive) -> None:
         """The way of a request that goes well."""
         headers = headers_of(scope)
-        caller = caller_of(scope, headers, self.engine.policy())
+        policy = self.engine.policy()
+        caller = caller_of(scope, headers, policy)
         self.caller = caller.name
         deadline = deadline_of(headers, self.arrived)
         raw = await body_of(headers, receive)
         control = cache_control(headers.get("cache-control"))
         self.request = openai.chat_request(raw, self.id, headers, caller, control, self.arrived, deadline)
-        self.answer = self.engine.open(self.request)
+        self.answer = self.engine.open(self.request, policy)
         async with aclosing(self.answer.chunks()) as chunks:
             if self.request.stream:
                 await self.stream(self.request, chunks)

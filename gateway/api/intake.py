@@ -1,8 +1,8 @@
 """What comes in: headers, keys and bodies, each bounded."""
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 
+from gateway.api.hosts import is_foreign, is_local
 from gateway.api.reply import Receive, Scope
 from gateway.errors import CallerGone, InvalidRequest, TooLarge, Unauthorized
 from gateway.routing.policy import Policy
@@ -19,21 +19,13 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-def is_local(scope: Scope) -> bool:
-    """Whether the peer is this machine."""
-    client = scope.get("client")
-    try:
-        return client is None or ip_address(client[0]).is_loopback
-    except ValueError:
-        return False
-
-
 def caller_of(scope: Scope, headers: Mapping[str, str], policy: Policy) -> Caller:
     """Who is asking; raises Unauthorized, in the same words for every reason.
 
-    A policy without callers lets this machine in, and nobody else: also when a reload has removed the last of them.
+    A policy without callers lets this machine in, and nobody else: also when a reload has removed the last of them,
+    and no web page that a browser on this machine shows.
     """
-    if not policy.callers and is_local(scope):
+    if not policy.callers and is_local(scope) and not is_foreign(headers):
         return LOOPBACK
     scheme, _, key = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:

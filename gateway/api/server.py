@@ -10,14 +10,28 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.dialects.openai import error_body
+from gateway.errors import GatewayError, HeadTooLarge, RequestTimeout
+
 HEAD_SECONDS = 10.0  # for the request line and the headers
 BODY_SECONDS = 30.0  # for all of the body
+STALL_SECONDS = 30.0  # for a caller that does not read
 HEAD_BYTES = 16 << 10
 KEEP_ALIVE = 75  # seconds; longer than the pools of the usual clients keep a connection
 GRACE = 120  # seconds that running requests get when the process is asked to end
 SWEEP = 1.0  # seconds between two looks at slow callers
-TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+GONE = "the caller has gone"  # what a request's task is cancelled with, then
+
+
+def plain_answer(error: GatewayError) -> bytes:
+    """An error as the bytes of a whole HTTP answer, for a request that never got to an app."""
+    body = error_body(error, "")
+    head = b"HTTP/1.1 %d Error\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+    return head % (error.status, len(body)) + body
+
+
+TOO_SLOW = plain_answer(RequestTimeout("The request came too slowly; send all of it at once."))
+TOO_LARGE = plain_answer(HeadTooLarge(f"The request line and headers are larger than {HEAD_BYTES >> 10} KiB."))
 
 
 class PortTaken(Exception):
@@ -68,6 +82,7 @@ class Protocol(HttpToolsProtocol):
     body_since: float | None = None  # the same of a body
     head_bytes = 0  # received since the last head was complete
     refused = False
+    stalled_since: float | None = None  # when the caller stopped reading
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A caller has connected and owes us a request."""
@@ -80,7 +95,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self.pipeline.clear()
         if running and self.request_task is not None:
-            self.request_task.cancel()
+            self.request_task.cancel(GONE)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request; a head may not grow without end."""
@@ -118,6 +133,16 @@ class Protocol(HttpToolsProtocol):
             super().on_message_complete()
         self.body_since = None
 
+    def pause_writing(self) -> None:
+        """The caller reads more slowly than its answer comes."""
+        super().pause_writing()
+        self.stalled_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """The caller has caught up."""
+        super().resume_writing()
+        self.stalled_since = None
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Keep the task, so that a disconnect can cancel it."""
         cycle.transport = HeldHead(self.transport, self.loop)  # type: ignore[assignment]  # all of it that a cycle uses
@@ -127,7 +152,13 @@ class Protocol(HttpToolsProtocol):
         self.request_task = task
 
     def refuse_if_slow(self, now: float) -> None:
-        """Close a connection whose head or body takes too long; a head behind a running answer has time."""
+        """Close a connection whose head or body takes too long, or whose caller has stopped reading.
+
+        A head behind a running answer has time.
+        """
+        if self.stalled_since is not None and now > self.stalled_since + STALL_SECONDS:
+            self.transport.abort()
+            return
         slow_head = self.head_since is not None and now > self.head_since + HEAD_SECONDS and not self.answering()
         if slow_head or (self.body_since is not None and now > self.body_since + BODY_SECONDS):
             self.refuse(TOO_SLOW)

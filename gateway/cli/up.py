@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from gateway.app import Doors
 from gateway.catalogue import Catalogue
 from gateway.cli.flags import with_flags
-from gateway.cli.start import FAILED, CannotStart, Started, check_open, doors, run, serve
+from gateway.cli.start import FAILED, CannotStart, Started, doors, is_loopback, run, serve
 from gateway.cli.tables import print_demo, print_found
 from gateway.config.live import LivePolicy
 from gateway.config.loading import read
@@ -40,11 +40,21 @@ def up(
     """The verb `up`; its exit code."""
     try:
         settings = with_flags(Settings.from_env(os.environ), None, host, port, admin_host, admin_port)
+        check_loopback(settings)
         opened = doors(settings)
     except (SettingsError, CannotStart) as exc:
         print(exc, file=sys.stderr)
         return FAILED
     return run(lambda: look_and_serve(settings, opened, write, demo), settings)
+
+
+def check_loopback(settings: Settings) -> None:
+    """Raises CannotStart for an open address: what `up` makes has no callers, so it would let everybody in."""
+    if not is_loopback(settings.host):
+        raise CannotStart(
+            f"`up` serves this machine only, and {settings.host} is open to others. Save what it finds with "
+            "`llama-gateway up --write FILE`, add `callers:` to it, and run `llama-gateway serve --policy FILE`."
+        )
 
 
 async def look_and_serve(settings: Settings, opened: Doors, write: Path | None, demo: bool) -> None:
@@ -57,7 +67,6 @@ async def look_and_serve(settings: Settings, opened: Doors, write: Path | None, 
             text = demo_text(backends)
             print_demo(backends, sys.stdout)
         live = policy_of(text, catalogue, today)
-        check_open(settings, live)
         if write is not None:
             save(write, text)
         await serve(settings, live, opened, tell)

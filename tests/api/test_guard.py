@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.guard import Guard, host_of
+from gateway.api.guard import Guard
+from gateway.api.hosts import host_of
 from gateway.api.reply import Message, Receive, Scope, Send
 
 KEY = "admin-key-that-is-long-enough"
@@ -72,8 +73,10 @@ def test_every_combination_is_let_through_only_when_the_contract_says_so(method:
     for path, client, key, origin in product(
         PATHS, PEERS, KEYS, (None, f"http://{host}", "http://evil.example", "null")
     ):
-        free = method in ("GET", "HEAD") and (client in PEERS[:3] or path == "/metrics")
-        if host not in ("localhost:4081", "127.0.0.1", "[::1]:4081"):
+        free = method in ("GET", "HEAD") and client in PEERS[:3]
+        if method in ("GET", "HEAD") and path == "/metrics":
+            expected = 204
+        elif host not in ("localhost:4081", "127.0.0.1", "[::1]:4081"):
             expected = 421
         elif free:
             expected = 204
@@ -173,3 +176,10 @@ def test_only_http_is_served(kind: str) -> None:
     app = Recorder()
     asyncio.run(Guard(app, KEY, frozenset())({"type": kind}, nobody, nobody))  # type: ignore[arg-type]  # never called
     assert app.reached == []
+
+
+@pytest.mark.parametrize("host", ["gateway.monitoring.svc:4081", "10.0.0.5:4081", None])
+@pytest.mark.parametrize("client", [LOCAL, REMOTE])
+def test_metrics_are_scraped_by_whatever_name_the_scraper_uses(host: str | None, client: Any) -> None:
+    assert ask("GET", "/metrics", host, client=client)[0] == 204
+    assert ask("POST", "/metrics", host, BEARER, client=client)[0] == 421

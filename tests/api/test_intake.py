@@ -175,3 +175,30 @@ def test_timeout_of_any_length_is_a_deadline_or_the_callers_error(digits: int) -
 def test_policy_without_callers_lets_nobody_in_from_elsewhere(peer: str) -> None:
     with pytest.raises(Unauthorized):
         caller_of({"client": (peer, 5)}, {}, policy())
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": "evil.example:4080"},
+        {"host": "localhost:4080", "origin": "http://evil.example"},
+        {"host": "localhost:4080", "origin": "null"},
+    ],
+)
+def test_policy_without_callers_lets_no_page_of_another_origin_in(headers: dict[str, str]) -> None:
+    with pytest.raises(Unauthorized) as caught:
+        caller_of(HERE, headers, policy())
+    assert (caught.value.status, caught.value.message) == (401, intake.WRONG_KEY)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"host": "localhost:4080"}, {"host": "[::1]:1", "origin": "http://localhost:3000"}]
+)
+def test_policy_without_callers_lets_this_machine_in(headers: dict[str, str]) -> None:
+    assert caller_of(HERE, headers, policy()) is LOOPBACK
+
+
+def test_host_and_origin_are_of_no_account_where_there_are_keys() -> None:
+    headers = {"host": "gateway.internal", "origin": "https://app.example", "authorization": "Bearer sk-search"}
+    assert caller_of(HERE, headers, KEYED) is SEARCH

@@ -5,19 +5,25 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import orjson
 import pytest
 
 from gateway.api.reply import Message, Receive, Scope, Send
 from gateway.api.server import (
     BODY_SECONDS,
+    GONE,
     HEAD_BYTES,
     HEAD_SECONDS,
+    STALL_SECONDS,
+    TOO_LARGE,
+    TOO_SLOW,
     Listener,
     PortTaken,
     Protocol,
     bind,
     listener,
 )
+from gateway.errors import HeadTooLarge, RequestTimeout
 
 pytestmark = pytest.mark.asyncio
 PATIENCE = 10.0  # seconds until a test that hangs is given up
@@ -441,3 +447,79 @@ async def test_address_that_is_not_ours_is_told_too() -> None:
 async def test_bound_socket_does_not_block() -> None:
     with bind("127.0.0.1", 0, "--port", "GATEWAY_PORT") as door:
         assert not door.getblocking()
+
+
+async def test_caller_who_does_not_read_is_given_up_after_thirty_seconds_and_not_before() -> None:
+    app = App(lambda receive, send: flood(app, receive, send))
+    async with serving(app) as server:
+        _, writer = await server.connect(POST + b"12345")
+        connection = await server.connection()
+        await until(lambda: connection.stalled_since is not None)
+        since = connection.stalled_since
+        assert since is not None
+        connection.refuse_if_slow(since + STALL_SECONDS)
+        assert not connection.transport.is_closing()
+        connection.refuse_if_slow(since + STALL_SECONDS + 0.1)
+        await app.cancelled.wait()
+        assert connection.transport.is_closing()
+        writer.close()
+
+
+async def test_caller_who_reads_again_has_thirty_seconds_anew() -> None:
+    count = 512
+
+    async def much(receive: Receive, send: Send) -> None:
+        await start(send)
+        for _ in range(count):
+            await send(piece(b"x" * 65536, more=True))
+        app.began.set()
+        await asyncio.Event().wait()
+
+    app = App(much)
+    async with serving(app) as server:
+        reader, writer = await server.connect(POST + b"12345")
+        connection = await server.connection()
+        await until(lambda: connection.stalled_since is not None)
+        assert not app.began.is_set()
+        await reader.readexactly(count * 65536)
+        await app.began.wait()
+        await until(lambda: connection.stalled_since is None)
+        connection.refuse_if_slow(asyncio.get_running_loop().time() + STALL_SECONDS + 10_000)
+        assert not connection.transport.is_closing()
+        writer.transport.abort()
+        await app.cancelled.wait()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [(TOO_SLOW, 408, RequestTimeout.code), (TOO_LARGE, 431, HeadTooLarge.code)],
+    ids=["slow", "large"],
+)
+async def test_refusal_without_an_app_is_a_whole_answer_with_an_error_of_ours(
+    sent: bytes, status: int, code: str
+) -> None:
+    head, _, content = sent.partition(b"\r\n\r\n")
+    rows = dict(row.split(": ") for row in head.decode().split("\r\n")[1:])
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert rows == {"content-type": "application/json", "content-length": str(len(content)), "connection": "close"}
+    assert orjson.loads(content)["error"]["code"] == code
+
+
+async def test_request_of_a_caller_who_hangs_up_is_told_why_it_ends() -> None:
+    reasons: list[object] = []
+
+    async def act(receive: Receive, send: Send) -> None:
+        app.began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as exc:
+            reasons.extend(exc.args)
+            raise
+
+    app = App(act)
+    async with serving(app) as server:
+        _, writer = await server.connect(POST + b"12345")
+        await app.began.wait()
+        writer.transport.abort()
+        await app.cancelled.wait()
+    assert reasons == [GONE]

@@ -132,7 +132,8 @@ def test_the_admin_plane_lets_nobody_write_without_its_key(policy: Path) -> None
     with GatewayProcess("serve", "--policy", str(policy)) as gateway:
         url = f"{gateway.admin}/admin/policy/reload"
         assert httpx.post(url).status_code == 401
-        assert httpx.get(f"{gateway.admin}/metrics", headers={"host": "evil.example"}).status_code == 421
+        assert httpx.get(f"{gateway.admin}/admin/policy", headers={"host": "evil.example"}).status_code == 421
+        assert httpx.get(f"{gateway.admin}/metrics", headers={"host": "gateway.monitoring.svc"}).status_code == 200
         foreign = {"authorization": f"Bearer {ADMIN_KEY}", "origin": "http://evil.example"}
         assert httpx.post(url, headers=foreign).status_code == 403
 
@@ -144,3 +145,18 @@ def test_logs_are_json_where_there_is_no_terminal(policy: Path) -> None:
     lines = [json.loads(line) for line in gateway.printed if line.startswith("{")]
     (answered,) = [line for line in lines if line["event"] == "request.answered"]
     assert (answered["status"], answered["error"]) == (502, "upstream_unreachable")
+
+
+def test_callers_that_vanish_from_the_file_stay_until_an_operator_reloads_it(policy: Path) -> None:
+    keyed = GOOD + "callers:\n  team: {key: a-key-of-sixteen-c}\n"
+    policy.write_text(keyed)
+    with GatewayProcess("serve", "--policy", str(policy)) as gateway:
+        first = generation(gateway)
+        policy.write_text(GOOD)
+        for _ in range(5000):  # the watch needs a fraction of a second
+            if verbose(gateway)["last_reload"] == "refused":
+                break
+        assert (verbose(gateway)["last_reload"], generation(gateway)) == ("refused", first)
+        assert httpx.get(f"{gateway.data}/v1/models").status_code == 401
+        assert reload(gateway).status_code == 200
+        assert httpx.get(f"{gateway.data}/v1/models").status_code == 200

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from gateway.demo.provider import FINGERPRINT
-from tests.process import GatewayProcess, run
+from tests.process import ADMIN_KEY, GatewayProcess, run
 
 BODY = {"model": "auto", "messages": [{"role": "user", "content": "What does a gateway do?"}]}
 
@@ -132,3 +132,26 @@ def test_the_plan_of_an_answered_request_can_be_explained(tmp_path: Path) -> Non
     for choice in plan["choices"]:
         assert sum(term["adds"] for term in choice["terms"].values()) == pytest.approx(choice["score"])
     assert unknown.returncode == 2 and "req_unknown" in unknown.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "203.0.113.9"])
+def test_up_serves_this_machine_only_and_says_at_once_what_to_do_instead(tmp_path: Path, host: str) -> None:
+    env = {"GATEWAY_STATE_DIR": str(tmp_path)}
+    ended = run("up", "--demo", "--host", host, "--port", "0", "--admin-port", "0", env=env)
+    assert ended.returncode == 2
+    assert host in ended.stderr and "--write" in ended.stderr and "callers" in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_up_has_no_policy_file_to_reload_and_says_so(tmp_path: Path) -> None:
+    with demo(tmp_path) as gateway:
+        asked = httpx.post(f"{gateway.admin}/admin/policy/reload", headers={"authorization": f"Bearer {ADMIN_KEY}"})
+    assert asked.status_code == 409
+    assert "no policy file" in asked.text
+
+
+def test_web_page_of_another_origin_cannot_use_the_demo(tmp_path: Path) -> None:
+    with demo(tmp_path) as gateway:
+        for headers in ({"origin": "http://evil.example"}, {"host": "evil.example"}):
+            asked = httpx.post(f"{gateway.data}/v1/chat/completions", json=BODY, headers=headers, timeout=30)
+            assert asked.status_code == 401
