@@ -13,6 +13,14 @@ KINDS = {
     "together": "gateway.providers.together:Together",
     "groq": "gateway.providers.groq:Groq",
     "fireworks": "gateway.providers.fireworks:Fireworks",
+    "replicate": "gateway.providers.replicate:Replicate",
+    "bedrock": "gateway.providers.bedrock:Bedrock",
+    "sglang": "gateway.providers.sglang:Sglang",
+    "tgi": "gateway.providers.tgi:Tgi",
+    "lmstudio": "gateway.providers.lmstudio:LmStudio",
+    "ogx": "gateway.providers.ogx:Ogx",
+    "huggingface": "gateway.providers.huggingface:HuggingFace",
+    "litellm": "gateway.providers.litellm_sdk:LiteLlm",
 }
 
 
@@ -24,5 +32,5 @@ def provider_class(kind: str) -> type[Provider]:
         raise LookupError(f"no provider kind '{kind}'")
     try:
         return cast(type[Provider], getattr(import_module(module), name))
-    except (ImportError, AttributeError) as exc:
-        raise LookupError(f"no class '{name}' in module '{module}'") from exc
+    except Exception as exc:  # whatever a module of somebody else's raises when it is imported
+        raise LookupError(f"no class '{name}' in module '{module}' ({str(exc)[:200] or type(exc).__name__})") from exc

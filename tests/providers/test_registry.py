@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.providers.http import HttpProvider
 from gateway.providers.kind import Kind
 from gateway.providers.registry import KINDS, provider_class
 
@@ -18,7 +17,7 @@ def test_every_kind_has_a_class_that_calls_itself_so(name: str) -> None:
     found = provider_class(name)
     assert isinstance(found.kind, Kind)
     assert found.kind.name == name
-    assert issubclass(found, HttpProvider)
+    assert callable(found.answer) and callable(found.models)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -43,14 +42,27 @@ def test_a_class_of_ones_own_is_found_by_its_place() -> None:
     ("name", "sentence"),
     [
         ("nope", "no provider kind 'nope'"),
-        ("no_such_module:Class", "no class 'Class' in module 'no_such_module'"),
-        ("gateway.providers.vllm:Nope", "no class 'Nope' in module 'gateway.providers.vllm'"),
-        ("gateway.providers.vllm:", "no class '' in module 'gateway.providers.vllm'"),
+        ("no_such_module:Class", "no class 'Class' in module 'no_such_module' (No module named 'no_such_module')"),
+        (
+            "gateway.providers.vllm:Nope",
+            "no class 'Nope' in module 'gateway.providers.vllm'"
+            " (module 'gateway.providers.vllm' has no attribute 'Nope')",
+        ),
     ],
 )
 def test_what_is_not_there_is_a_lookup_error_that_says_so(name: str, sentence: str) -> None:
-    with pytest.raises(LookupError, match=f"^{sentence}$"):
+    with pytest.raises(LookupError) as caught:
         provider_class(name)
+    assert str(caught.value) == sentence
+
+
+def test_a_module_that_fails_when_it_is_imported_is_a_lookup_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_outsider.py").write_text("raise RuntimeError('not today')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(LookupError, match=r"^no class 'Class' in module 'broken_outsider' \(not today\)$"):
+        provider_class("broken_outsider:Class")
 
 
 def test_a_kind_is_imported_when_it_is_asked_for_and_not_before() -> None:

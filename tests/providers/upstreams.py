@@ -12,7 +12,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from gateway.demo.standins import fireworks, groq, ollama, together, vllm
+from gateway.demo.standins import (
+    bedrock,
+    fireworks,
+    groq,
+    huggingface,
+    lmstudio,
+    ogx,
+    ollama,
+    replicate,
+    sglang,
+    tgi,
+    together,
+    vllm,
+)
 from gateway.demo.standins.faults import Fault
 from gateway.demo.standins.hosted import KEY, Streamed
 from gateway.demo.standins.script import Script
@@ -37,6 +50,9 @@ class Kind:
     checks_key: bool = True
     checks_model: bool = True
     forces_tools: bool = True
+    lists_models: bool = True
+    headers: frozenset[str] = frozenset()  # that its calls have besides the usual
+    base: str = ""  # what a policy's url ends with
 
 
 def of(module: Any) -> Build:
@@ -103,7 +119,25 @@ KINDS = (
     Kind("together", of(together), together.MODELS[0]),
     Kind("groq", of(groq), groq.MODELS[0]),
     Kind("fireworks", of(fireworks), fireworks.MODELS[0]),
+    Kind("sglang", of(sglang), sglang.MODELS[0], checks_model=False),
+    Kind("tgi", of(tgi), tgi.MODELS[0], checks_model=False),
+    Kind("lmstudio", of(lmstudio), lmstudio.MODELS[0]),
+    Kind("ogx", of(ogx), ogx.MODELS[0]),
+    Kind("huggingface", of(huggingface), huggingface.MODELS[0]),
+    Kind(
+        "litellm",
+        of(vllm),
+        f"hosted_vllm/{vllm.MODELS[0]}",
+        lists_models=False,
+        headers=frozenset({"accept", "connection"}),
+        base="/v1",
+    ),
 )
+
+# Apart, because its address names the model and its Llama keeps to no schema: test_bedrock_contract.py runs the rest.
+BEDROCK = Kind("bedrock", of(bedrock), bedrock.MODELS[0], forces_tools=False)
+# Likewise: test_replicate_contract.py.
+REPLICATE = Kind("replicate", of(replicate), replicate.MODELS[0], forces_tools=False, headers=frozenset({"prefer"}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +156,7 @@ async def linked(
     """A provider in front of its running upstream, which plays the faults."""
     script = Script(*faults)
     async with Served(kind.build(llama_url, script)) as served:
-        backend = Backend("main", kind.name, served.url, api_key=key)
+        backend = Backend("main", kind.name, f"{served.url}{kind.base}", api_key=key)
         transport = PooledTransport(keepalive=3)
         provider = provider_class(kind.name)(backend, transport)
         deployment = Deployment("main/llama", "main", "llama", model or kind.model, kind.name, "hosted", context=8192)
