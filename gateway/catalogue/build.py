@@ -42,7 +42,7 @@ class Built(NamedTuple):
 
 def build(snapshots: Path = SNAPSHOTS) -> Built:
     """models.json from the newest snapshot of each sort; the same input gives the same bytes."""
-    models, hosts, prices = (_newest(snapshots, sort) for sort in ("models", "hosts", "prices"))
+    models, hosts, prices, licences = (_newest(snapshots, sort) for sort in ("models", "hosts", "prices", "licences"))
     sources = {prices["source"]: {"date": prices["date"], "is": prices["sources"][prices["source"]]}}
     drops: list[Drop] = []
     priced = dict(_believed(prices, hosts["rows"], models["rows"], drops))
@@ -50,9 +50,10 @@ def build(snapshots: Path = SNAPSHOTS) -> Built:
     served = {row["name"]: [host for host in hosts["rows"] if host["model"] == row["name"]] for row in rows}
     entries = [_entry(row, served[row["name"]], priced) for row in rows]
     data = {
-        "date": max(models["date"], hosts["date"]),
+        "date": max(models["date"], hosts["date"], licences["date"]),
         "sources": sources,
         "models": entries,
+        "licences": _licences(licences, rows),
         "spellings": _spellings(rows, served),
         "precisions": _precisions(rows, entries),
         "bases": sorted(_bases(rows, hosts["rows"])),
@@ -108,6 +109,14 @@ def _believed(prices: Json, hosts: list[Json], models: list[Json], drops: list[D
         else:
             price = {"input": row["input"], "output": row["output"], "source": prices["source"], "date": prices["date"]}
             yield place, {"price": price, "max_output": row.get("max_output"), "region": row.get("region")}
+
+
+def _licences(licences: Json, rows: list[Json]) -> list[Json]:
+    """What each licence asks; every licence of a model must be there."""
+    known = sorted(licences["rows"], key=lambda row: str(row["id"]))
+    if missing := {row["licence"] for row in rows} - {row["id"] for row in known} - {None}:
+        raise ValueError(f"no facts on the licences {sorted(missing)}")
+    return [_present({name: value for name, value in row.items() if name != "src"}) for row in known]
 
 
 def _entry(row: Json, hosts: list[Json], priced: dict[str, Json]) -> Json:

@@ -11,6 +11,7 @@ from typing import Self
 import orjson
 
 from gateway.catalogue import spelling as spellings
+from gateway.catalogue.licence import Licence
 from gateway.types import Json, Price
 
 CLOSE = 0.6  # likeness from which a spelling is worth suggesting; difflib's own default
@@ -41,6 +42,7 @@ class Model:
     capabilities: frozenset[str]
     licence: str | None
     hosts: Mapping[str, tuple[Host, ...]]
+    multimodal: bool = False  # takes images besides text
 
 
 class Catalogue:
@@ -48,6 +50,8 @@ class Catalogue:
 
     def __init__(self, data: Json) -> None:
         self.models: tuple[Model, ...] = tuple(_model(entry) for entry in data["models"])
+        self.licences: tuple[Licence, ...] = tuple(_licence(entry) for entry in data["licences"])
+        self._by_licence = {licence.id: licence for licence in self.licences}
         self._by_name = {model.name: model for model in self.models}
         self._names: dict[str, str] = data["spellings"]
         self._precisions: dict[str, str] = data["precisions"]
@@ -61,6 +65,10 @@ class Catalogue:
     def get(self, name: str) -> Model | None:
         """The model of that canonical name."""
         return self._by_name.get(name)
+
+    def licence(self, id: str) -> Licence | None:
+        """What the licence of that id (a model's `licence`) asks."""
+        return self._by_licence.get(id)
 
     def resolve(self, spelling: str) -> Model | None:
         """The model that any spelling means (tag, path, provider id, file name); None for untuned base models."""
@@ -118,7 +126,14 @@ def _model(entry: Json) -> Model:
         capabilities=frozenset(entry["capabilities"]),
         licence=entry.get("licence"),
         hosts=MappingProxyType(hosts),
+        multimodal="image" in entry["input"],
     )
+
+
+def _licence(entry: Json) -> Licence:
+    released = entry.get("released")
+    facts = {**entry, "remarks": tuple(entry["remarks"])}
+    return Licence(**{**facts, "released": None if released is None else date.fromisoformat(released)})
 
 
 def _host(row: Json) -> Host:

@@ -1,5 +1,6 @@
 """The command line: one file a verb, imported when it is called."""
 
+import os
 import sys
 from importlib.metadata import version
 
@@ -25,6 +26,14 @@ Example: `llama-gateway check policies/*.yaml --strict`""",
 
 Examples: `llama-gateway explain --policy policies/default.yaml --model auto --prompt "What is a llama?"`
 and `llama-gateway explain --id req_...`""",
+    "models": """The catalogue: canonical name, size, context, where each model is served, price, retirement, licence.
+
+Examples: `llama-gateway models`, `llama-gateway models llama3.3 --licences`""",
+    "doctor": """What is wrong with keys, clock, network, models and licences, and what to do about it.
+
+Exit code 0 fine, 1 warnings, 2 errors.
+
+Examples: `llama-gateway doctor`, `llama-gateway doctor --policy policies/default.yaml`""",
 }
 
 
@@ -42,3 +51,6 @@ def main() -> None:
         sys.exit(app()(result_action="return_value") or 0)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough: `... | head`
+        sys.exit(0)

@@ -125,7 +125,7 @@ async def test_an_lm_studio_is_found(catalogue: Catalogue) -> None:
     ]
     async with pages({"/api/v0/models": {"object": "list", "data": rows}}) as served:
         (found,) = (await look(catalogue, {"lmstudio": served.url})).found
-    assert (found.name, found.location) == ("lmstudio", "self_hosted")
+    assert (found.name, found.kind, found.location) == ("lmstudio", "lmstudio", "self_hosted")
     assert [(one.canonical, one.precision, one.context) for one in found.models] == [
         ("llama-3.2-1b-instruct", "q4_k_m", 4096)
     ]
@@ -147,6 +147,7 @@ async def test_an_ogx_is_found_without_what_it_passes_on(catalogue: Catalogue) -
     async with pages({"/v1/version": {"version": "1.0.0"}, "/v1/models": {"data": rows}}) as served:
         discovery = await look(catalogue, {"ogx": served.url})
     assert [model.canonical for found in discovery.found for model in found.models] == ["llama-3.2-3b-instruct"]
+    assert [found.kind for found in discovery.found] == ["ogx"]
     assert "Models of OGX left out: 1" in discovery.notes[0]
 
 
