@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 
-PROGRAMS = {"cc": "gcc libc6-dev", "prometheus": "prometheus"}  # program -> Debian's packages
+PROGRAMS = {"cc": "gcc libc6-dev", "prometheus": "prometheus", "openssl": "openssl"}  # program -> Debian's packages
 
 
 def missing() -> list[str]:

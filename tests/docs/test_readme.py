@@ -101,3 +101,7 @@ def test_the_policy_of_the_readme_is_a_good_one() -> None:
     assert {route["name"] for route in yaml.safe_load(POLICY)["routes"]} == {
         route.name for route in loaded.policy.routes
     }
+
+
+def test_no_placeholder_is_left() -> None:
+    assert re.findall(r"\b(?:[A-Z]+_(?:TABLE|HERE|PLACEHOLDER)|TODO|TBD|FIXME|XXX)\b|\{\{|lorem ipsum", README) == []
