@@ -59,7 +59,6 @@ class Answer:
         self.cache: CacheResult = "bypass"
         self.hit: Entry | None = None
         self.whole = False
-        self.waited = 0.0  # seconds of waiting for upstreams and between attempts
         self.asked: float | None = None  # when the first attempt began
         self.content: float | None = None  # when the first content came
 
@@ -102,8 +101,6 @@ class Answer:
                 if attempt.first is not None:
                     raise
                 error = exc
-            finally:
-                self.waited += attempt.watch.waited
             turn = turns.next(turn.choice, error)
         raise self.exhausted(error)
 
@@ -138,14 +135,14 @@ class Answer:
         if deadline is not None and self.tools.clock() + seconds >= deadline:
             raise self.exhausted(TotalTimeout("The time for this request is used up; ask for less, or allow more."))
         if seconds:
-            self.waited += seconds
             await self.tools.sleep(seconds)
 
     def exhausted(self, error: UpstreamError) -> UpstreamError:
         """The last error, with all of them told, and the SDK asked not to repeat what was repeated already."""
         if len(self.outcomes) > 1:
-            told = "; ".join(f"{outcome.deployment.name}: {outcome.message}" for outcome in self.outcomes)
-            error.message = error.logged = f"All {len(self.outcomes)} attempts failed. {told}"
+            before = "".join(f"{outcome.deployment.name}: {outcome.message} " for outcome in self.outcomes[:-1])
+            failed = f"All {len(self.outcomes)} attempts failed. {before}{self.outcomes[-1].deployment.name}: "
+            error.message, error.logged = failed + error.message, failed + error.logged
         error.details = {
             "attempts": [
                 {"deployment": outcome.deployment.name, "error": outcome.error_type} for outcome in self.outcomes

@@ -145,11 +145,10 @@ def test_silent_deployment_is_not_asked_again() -> None:
 def test_only_deployment_is_asked_again_after_a_pause() -> None:
     async def scenario() -> None:
         rig = Rig(ONE, {"a": [[errors.ServerFault], GOOD]})
-        answer, found = await read(rig)
+        _, found = await read(rig)
         first, second = rig.providers["a"].begun
         assert words(found) == "Hello world"
         assert 0 <= second - first <= 0.25
-        assert answer.waited == pytest.approx(second - first)
 
     run(scenario())
 
@@ -349,7 +348,7 @@ def test_answer_keeps_when_the_upstream_was_first_asked_and_when_content_came() 
     async def scenario() -> None:
         rig = Rig(TWO, {"a": [[2.0, errors.ServerFault]], "b": [[3.0, text("Hello"), finish()]]})
         answer, _ = await read(rig)
-        assert (answer.asked, answer.content, answer.waited) == (1000.0, 1005.0, 5.0)
+        assert (answer.asked, answer.content) == (1000.0, 1005.0)
 
     run(scenario())
 
