@@ -19,15 +19,20 @@ def host_of(header: str) -> str:
 def is_local(scope: Scope) -> bool:
     """Whether the peer is this machine."""
     client = scope.get("client")
+    return client is None or is_loopback(client[0])
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a name or an address is this machine's own."""
     try:
-        return client is None or ip_address(client[0]).is_loopback
+        return ip_address(name).is_loopback
     except ValueError:
-        return False
+        return name == "localhost"
 
 
 def is_foreign(headers: Mapping[str, str]) -> bool:
     """Whether a page of another origin may be behind a request: a browser on this machine is no proof of its user."""
     origin = headers.get("origin")
-    if origin is not None and host_of(origin.partition("://")[2]) not in LOCAL:
+    if origin is not None and not is_loopback(host_of(origin.partition("://")[2])):
         return True
-    return host_of(headers.get("host", "localhost")) not in LOCAL
+    return not is_loopback(host_of(headers.get("host", "localhost")))

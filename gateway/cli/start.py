@@ -5,11 +5,11 @@ import secrets
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 import uvloop
 
 from gateway import app
+from gateway.api.hosts import is_loopback
 from gateway.api.server import PortTaken, bind
 from gateway.config.live import LivePolicy
 from gateway.config.settings import Settings
@@ -85,14 +85,6 @@ def check_open(settings: Settings, live: LivePolicy) -> None:
             f"Listening on {settings.host} without any key would let everybody in. Add `callers:` to the policy, "
             "or set GATEWAY_HOST to 127.0.0.1."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def address(name: tuple[str, int]) -> str:

@@ -9,10 +9,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from gateway.api.hosts import is_loopback
 from gateway.app import Doors
 from gateway.catalogue import Catalogue
 from gateway.cli.flags import with_flags
-from gateway.cli.start import FAILED, CannotStart, Started, doors, is_loopback, run, serve
+from gateway.cli.start import FAILED, CannotStart, Started, doors, run, serve
 from gateway.cli.tables import print_demo, print_found
 from gateway.config.live import LivePolicy
 from gateway.config.loading import read

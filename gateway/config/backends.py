@@ -2,6 +2,8 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path as PathName
+from stat import S_ISREG
 
 from gateway.config import addresses
 from gateway.config.context import Context
@@ -143,10 +145,14 @@ def check_files(spec: BackendSpec, path: Path, context: Context) -> None:
 def unreadable(file: str) -> str:
     """Why a file cannot be read; nothing when it can."""
     try:
-        with open(file, "rb"):  # noqa: PTH123  # a plain name from YAML
+        if not S_ISREG(PathName(file).stat().st_mode):
+            return "it is no plain file"
+        with PathName(file).open("rb"):
             return ""
     except OSError as exc:
         return exc.strerror or "it cannot be opened"
+    except ValueError:
+        return "no file can have that name"
 
 
 def check_headers(spec: BackendSpec, path: Path, context: Context) -> None:

@@ -14,6 +14,7 @@ from gateway.providers.port import Provider
 from gateway.types import ChatRequest, Choice, Chunk, Deployment, Json, Outcome, OutcomeName, Timeouts, Usage
 
 WHOLE_SLACK = 3.0  # times the measured time that an answer in one piece may take
+FEW_TOKENS = 64  # that any answer may have
 WHOLE_TOKENS = 4  # times the usual completion, where the request sets no limit
 HELD_CHUNKS = 1000  # without content
 
@@ -179,5 +180,5 @@ def patience_of(request: ChatRequest, choice: Choice, limits: Timeouts, last: bo
         return limits.first_token_last
     forecast = choice.forecast
     per_token = (forecast.seconds - forecast.ttft) / max(1, forecast.output_tokens)
-    tokens = request.max_tokens or WHOLE_TOKENS * forecast.output_tokens
+    tokens = request.max_tokens or WHOLE_TOKENS * (forecast.output_tokens or FEW_TOKENS)
     return limits.first_token + WHOLE_SLACK * per_token * tokens

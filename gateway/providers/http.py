@@ -56,6 +56,7 @@ class HttpProvider(ABC):
             error.message = error.message.replace(secret, "[redacted]")
             error.logged = error.logged.replace(secret, "[redacted]")
             error.param = error.param and error.param.replace(secret, "[redacted]")
+        error.args = (error.message,)
         error.message = error.message[: SAID + len(self.backend.name) + 100]
         return error
 
