@@ -62,30 +62,29 @@ class Answer:
         self.asked: float | None = None  # when the first attempt began
         self.content: float | None = None  # when the first content came
 
-    async def chunks(self) -> AsyncGenerator[list[Chunk], None]:
+    def chunks(self) -> AsyncGenerator[list[Chunk], None]:
         """The answer as it comes; its first piece is the commit point. Raises GatewayError."""
         key = self.key()
-        if key is not None and await self.look_up(key):
+        return self.asking() if key is None else self.remembering(key)
+
+    async def remembering(self, key: bytes) -> AsyncGenerator[list[Chunk], None]:
+        """The answer from the cache, or a new one that is kept if it is whole."""
+        if await self.look_up(key):
             yield self.replay()
             return
-        if self.request.cache.only_if_cached:
-            raise NotCached("The request wants a cached answer only, and there is none; ask without only-if-cached.")
-        now, chance = self.tools.clock(), self.tools.chance()
-        self.plan = plan(self.request, self.route, self.tools.book, now, chance)
         keep: list[bytes] = []
-        kept = 0
-        async with aclosing(self.attempts(self.plan)) as batches:
+        size = 0
+        async with aclosing(self.asking()) as batches:
             async for batch in batches:
-                if key is not None:
-                    kept += sum([len(chunk.data) for chunk in batch])
-                    keep += [chunk.data for chunk in batch] if kept <= ENTRY_BYTES else []
+                size += sum([len(chunk.data) for chunk in batch])
+                keep += [chunk.data for chunk in batch] if size <= ENTRY_BYTES else []
                 yield batch
-        if key is not None and self.whole and kept <= ENTRY_BYTES and not self.request.cache.no_store:
+        if self.whole and size <= ENTRY_BYTES and not self.request.cache.no_store:
             await self.store(key, keep)
 
-    async def attempts(self, plan: Plan) -> AsyncGenerator[list[Chunk], None]:
-        """The one loop of failover: from deployment to deployment until one has content."""
-        turns = Turns(plan.choices, self.route.attempts, self.tools.chance, self.closed)
+    async def asking(self) -> AsyncGenerator[list[Chunk], None]:
+        """The one loop of failover: from deployment to deployment of the plan until one has content."""
+        turns = Turns(self.made().choices, self.route.attempts, self.tools.chance, self.closed)
         turn = turns.next()
         while turn is not None:
             await self.pause(turn.wait)
@@ -103,6 +102,14 @@ class Answer:
                 error = exc
             turn = turns.next(turn.choice, error)
         raise self.exhausted(error)
+
+    def made(self) -> Plan:
+        """The plan of this request, made now."""
+        if self.request.cache.only_if_cached:
+            raise NotCached("The request wants a cached answer only, and there is none; ask without only-if-cached.")
+        now, chance = self.tools.clock(), self.tools.chance()
+        self.plan = plan(self.request, self.route, self.tools.book, now, chance)
+        return self.plan
 
     def begin(self, turn: Turn) -> Attempt:
         """The attempt of a turn."""
