@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from socket import socket
 
 from gateway.api.admin import Inside, admin_app
@@ -50,7 +51,7 @@ def build(
     """A gateway for a policy; nothing is opened yet."""
     providers, book, requests = ProviderPool(), StatsBook(), RequestLog()
     live.listeners.append(lambda policy: book.forgive())
-    metrics = Metrics(lambda kind: provider_class(kind).kind.telemetry)
+    metrics = Metrics(cache(lambda kind: provider_class(kind).kind.telemetry))
     metrics.registry.register(Gauges(lambda: readings(live, book, clock)))
     observers = (metrics, requests, RequestLines())
     tools = Tools(providers.of, book, MemoryCache(), observers, clock, time.time, chance, asyncio.sleep)

@@ -79,14 +79,19 @@ def rank(route: Route, cases: Sequence[Case], chance: float) -> list[Choice]:
     scores = [0.0] * len(cases)
     for term, weight in zip(TERMS, route.weights, strict=True):
         if weight:
-            ratios = to_best([term.value(case.deployment, case.forecast) for case in cases], term.scale)
+            value = term.value
+            ratios = to_best([value(case.deployment, case.forecast) for case in cases], term.scale)
             scores = [score + weight * ratio for score, ratio in zip(scores, ratios, strict=True)]
-    order = [
-        (case.tier, score * (1.0 + TIE * ((chance + index * GOLDEN) % 1.0)), index)
-        for index, (case, score) in enumerate(zip(cases, scores, strict=True))
+    choices = [
+        Choice(case.deployment, score, case.forecast, case.tier) for case, score in zip(cases, scores, strict=True)
     ]
-    order.sort()
-    return [Choice(cases[index].deployment, scores[index], cases[index].forecast, tier) for tier, _, index in order]
+    if len(choices) == 1:
+        return choices
+    keys = [
+        (choice.tier, choice.score * (1.0 + TIE * ((chance + index * GOLDEN) % 1.0)))
+        for index, choice in enumerate(choices)
+    ]
+    return [choices[index] for index in sorted(range(len(choices)), key=keys.__getitem__)]
 
 
 def probe(choices: list[Choice], book: StatsBook, now: float, chance: float) -> bool:
