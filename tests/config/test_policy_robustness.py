@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.catalogue import Catalogue
@@ -156,31 +156,27 @@ def test_a_policy_with_a_byte_lost_never_crashes() -> None:
         check(text[:lost] + text[lost + 1 :])
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.booleans())
 def test_arbitrary_bytes_never_crash(text: bytes, expand: bool) -> None:
     check(text, expand)
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="ab:-[]{}&*!|>'\"%@`#,?<~ \n\t${}1", max_size=80), st.booleans())
 def test_arbitrary_punctuation_never_crashes(text: str, expand: bool) -> None:
     check(text.encode(), expand)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(TREES, st.booleans())
 def test_arbitrary_data_never_crash(tree: object, expand: bool) -> None:
     check(yaml.safe_dump(tree, allow_unicode=True).encode("utf-8", "replace"), expand)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(fixed({"version": st.just(1), "backends": mappings(mappings(TREES)), "routes": st.lists(mappings(TREES))}))
 def test_data_that_looks_like_a_policy_never_crash(tree: object) -> None:
     check(yaml.safe_dump(tree).encode())
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(POLICIES, REQUESTS, st.booleans())
 def test_what_loads_can_be_planned_with(file: dict[str, Any], request: ChatRequest, expand: bool) -> None:
     plans(check(yaml.safe_dump(file).encode(), expand), request)

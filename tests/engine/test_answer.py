@@ -422,7 +422,7 @@ def said(script: Script) -> tuple[str, bool]:
     return words(found), any(choice.get("finish_reason") for body in found for choice in body["choices"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     scripts=st.lists(st.lists(STEPS, min_size=1, max_size=2), min_size=1, max_size=3),
     attempts=st.integers(1, 4),

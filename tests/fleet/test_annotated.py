@@ -143,7 +143,7 @@ ROWS = st.builds(
 
 
 @given(st.lists(ROWS, max_size=6), st.sampled_from(["ollama", "vllm", "openai_compatible"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_a_server_lists_the_policy_loads_and_says_the_same(rows: list[Listed], kind: str) -> None:
     models = named(CATALOGUE, kind, *rows)
     if not models:

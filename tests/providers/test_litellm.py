@@ -164,7 +164,7 @@ junk = st.recursive(
 
 
 @given(st.dictionaries(names, junk, max_size=6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_body_brings_a_setting_of_the_transport(body: dict[str, Any]) -> None:
     found = allowed(body, WISHES)
     assert found.keys() <= FIELDS.keys()
