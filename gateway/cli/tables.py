@@ -11,8 +11,9 @@ from gateway.fleet.annotated import DemoBackend
 from gateway.fleet.found import Discovery
 from gateway.fleet.table import rows
 
+NOTHING = "NO LLAMA SERVER AND NO PROVIDER'S KEY FOUND: "
 TOYS = """\
-NO LLAMA SERVER AND NO PROVIDER'S KEY FOUND: THE BUILT-IN DEMO FLEET IS RUNNING. ITS MODELS ARE TOYS.
+THE BUILT-IN DEMO FLEET IS RUNNING. ITS MODELS ARE TOYS.
 The servers are real llama.cpp; what they write is near-English nonsense. For real answers start Ollama or vLLM, or set
 a key such as TOGETHER_API_KEY, and run this again.
 """
@@ -31,10 +32,10 @@ def print_found(discovery: Discovery, today: date, out: TextIO) -> None:
         console.print(f"note: {note}", markup=False, highlight=False)
 
 
-def print_demo(backends: Sequence[DemoBackend], out: TextIO) -> None:
-    """The demo's servers, and in capitals that they are toys."""
+def print_demo(backends: Sequence[DemoBackend], wanted: bool, out: TextIO) -> None:
+    """The demo's servers, and in capitals that they are toys; unless it was `wanted`, that nothing else was found."""
     console = console_for(out)
-    console.print(TOYS, markup=False, highlight=False)
+    console.print(TOYS if wanted else NOTHING + TOYS, markup=False, highlight=False)
     table = Table(
         "backend", "where", "model (a toy in its place)", "slots", "price (invented)", box=None, pad_edge=False
     )

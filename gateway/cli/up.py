@@ -66,7 +66,7 @@ async def look_and_serve(settings: Settings, opened: Doors, write: Path | None, 
         if text is None:
             backends = await demo_backends(stack, settings.state_dir)
             text = demo_text(backends)
-            print_demo(backends, sys.stdout)
+            print_demo(backends, demo, sys.stdout)
         live = policy_of(text, catalogue, today)
         if write is not None:
             save(write, text)

@@ -44,7 +44,8 @@ def test_the_demo_answers_and_says_that_it_is_a_toy(tmp_path: Path) -> None:
     assert answer["choices"][0]["message"]["content"]
     assert answer["system_fingerprint"] == FINGERPRINT
     assert {"auto", "llama-3.2-1b-instruct", "llama-3.1-8b-instruct", "llama-3.3-70b-instruct"} <= models
-    assert "TOY" in gateway.output and "curl -N" in gateway.output
+    assert "ITS MODELS ARE TOYS" in gateway.output and "curl -N" in gateway.output
+    assert "FOUND" not in gateway.output  # nobody has looked
 
 
 def test_the_demo_ends_with_the_gateway(tmp_path: Path) -> None:
