@@ -30,6 +30,8 @@ GatewayError
 │   ├── IdleTimeout          504  stopped in the middle
 │   ├── TotalTimeout         504
 │   ├── StreamCut            502  ended before it was finished
+│   ├── SpliceMismatch       502  a second answer that does not go on from the first
+│   ├── Inadequate           502  a whole answer that a larger model shall do better
 │   ├── ContextExceeded      400  a larger window may hold it
 │   ├── Refused              400  a content filter; not routed around
 │   └── Rejected             4xx  the upstream found the request wrong
@@ -37,7 +39,7 @@ GatewayError
     └── Draining             503  shutting down
 """
 
-from gateway.types import Json, OutcomeName, Verdict
+from gateway.types import Deployment, Json, OutcomeName, Verdict
 
 
 class GatewayError(Exception):
@@ -169,6 +171,10 @@ class UpstreamError(GatewayError):
     elsewhere, again = True, True
     verdict: Verdict = "fault"
 
+    def helps(self, failed: Deployment, other: Deployment) -> bool:
+        """Whether it makes sense to ask that other deployment after this failure of the first."""
+        return True
+
 
 class Unreachable(UpstreamError):
     """No connection could be made; nothing was sent."""
@@ -250,11 +256,37 @@ class StreamCut(UpstreamError):
     code, error_type = "upstream_stream_error", "upstream_stream_cut"
 
 
+class SpliceMismatch(UpstreamError):
+    """A second answer, asked for after the first broke in the middle, that does not go on from it."""
+
+    code, error_type, elsewhere, again = "upstream_stream_error", "upstream_splice_mismatch", False, False
+    verdict = "neutral"
+
+
 class ContextExceeded(UpstreamError):
     """The request does not fit the deployment's context; a larger one may hold it."""
 
     status, type, code = 400, "invalid_request_error", "context_length_exceeded"
     error_type, again, verdict = "upstream_context_exceeded", False, "neutral"
+
+    def helps(self, failed: Deployment, other: Deployment) -> bool:
+        """A window that is larger, or not known to be as small."""
+        return failed.context is None or other.context is None or other.context > failed.context
+
+
+class Inadequate(UpstreamError):
+    """A whole answer with an objective flaw (not JSON, a broken tool call, cut short), where the route escalates."""
+
+    code, error_type, again, verdict = "upstream_inadequate", "upstream_inadequate", False, "neutral"
+
+    def helps(self, failed: Deployment, other: Deployment) -> bool:
+        """A larger model."""
+        return larger_than(failed, other)
+
+
+def larger_than(one: Deployment, other: Deployment) -> bool:
+    """Whether the other deployment's model has more parameters; one of unknown size does not count as larger."""
+    return other.size is not None and one.size is not None and other.size > one.size
 
 
 class Refused(UpstreamError):

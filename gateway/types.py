@@ -1,14 +1,16 @@
 """The nouns: frozen values that every layer shares and none owns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
 OutcomeName = Literal["success", "partial", "upstream_error", "client_cancelled", "timeout", "shed", "rejected"]
 Verdict = Literal["ok", "fault", "neutral"]
 CacheResult = Literal["hit", "miss", "bypass"]
 Json = dict[str, Any]
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,47 @@ class Deployment:
     slots: int = 64
     concurrency: int | None = None
     timeouts: Timeouts = Timeouts()
+    languages: frozenset[str] = frozenset()  # ISO 639-1 codes it was trained for; empty: not known
+    collects: bool = False  # whether its provider may keep or learn from what is sent
+    licence: str | None = None  # id of its licence, or of all that bind it: `mit AND llama3.1`
+    base: str | None = None  # the canonical name of the model it was tuned from
+
+
+class LicenceTerms(NamedTuple):
+    """A licence that binds a model, and what it asks of whoever serves that model, a sentence each."""
+
+    id: str
+    name: str
+    url: str | None = None
+    built_with: str | None = None  # the words to show
+    asks: tuple[str, ...] = ()
+    outside_eu: bool = False  # not granted, for that model, to organisations in the European Union
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is true of a model wherever it is served; sizes in billions of parameters, context in tokens."""
+
+    name: str
+    base: str | None = None  # the canonical name of the model it was tuned from
+    family: str | None = None
+    generation: str | None = None
+    size: float | None = None
+    active: float | None = None  # used for one token
+    context: int | None = None
+    capabilities: frozenset[str] = frozenset()
+    languages: frozenset[str] = frozenset()  # ISO 639-1 codes; empty: unknown
+    image_languages: frozenset[str] = frozenset()  # those in which it speaks of images, where these are fewer
+    modalities: frozenset[str] = frozenset({"text"})  # what it takes
+    licences: tuple[LicenceTerms, ...] = ()  # all of them hold
+    successor: str | None = None  # the policy's word: who takes its place when it is gone
+    replacement: str | None = None  # what its hosts name instead: to be shown, never followed
+    licence_header: str | None = None  # what answers say of its licence; None: nothing
+
+    @property
+    def licence(self) -> str | None:
+        """The ids of its licences in one text."""
+        return " AND ".join(terms.id for terms in self.licences) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +148,26 @@ class CacheControl(NamedTuple):
     no_store: bool = False
     only_if_cached: bool = False
     max_age: float | None = None
+
+
+class Preferences(NamedTuple):
+    """What a caller asks of the choice, in the words of OpenRouter's `provider` object: it narrows, never widens.
+
+    Names of providers are those of backends or of provider kinds, in lower case; prices are US dollars per million
+    tokens; `sort` is `price`, `latency` or `throughput`; `models` are canonical names where the policy knows them.
+    """
+
+    order: tuple[str, ...] = ()
+    only: frozenset[str] | None = None
+    ignore: frozenset[str] = frozenset()
+    sort: str | None = None
+    max_prompt_price: float | None = None
+    max_completion_price: float | None = None
+    quantizations: frozenset[str] | None = None
+    require_parameters: bool = False
+    allow_fallbacks: bool = True
+    data_collection: str = "allow"
+    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +188,8 @@ class ChatRequest:
     arrived: float = 0.0
     deadline: float | None = None
     operation: str = "chat"
+    at: float = 0.0  # Unix time of arrival
+    preferences: Preferences | None = None
 
 
 class Chunk(NamedTuple):
@@ -148,7 +213,8 @@ class Forecast(NamedTuple):
     output_tokens: int
     usd: float
     ttft: float
-    seconds: float
+    seconds: float  # in half of the cases
+    late: float = 0.0  # seconds to the last token that only one in twenty exceeds
 
 
 class Choice(NamedTuple):
@@ -158,6 +224,8 @@ class Choice(NamedTuple):
     score: float
     forecast: Forecast
     tier: int
+    when: str = ""  # the cause that called it from the reserve
+    place: int = 0  # in the columns of its plan
 
 
 class Rejection(NamedTuple):
@@ -176,6 +244,10 @@ class Plan(NamedTuple):
     choices: tuple[Choice, ...]
     rejected: tuple[Rejection, ...]
     reason: str
+    arm: str = ""  # of the route's split
+    causes: frozenset[str] = frozenset()  # that called reserves
+    leading: frozenset[str] = frozenset()  # names of deployments that are as good as the best
+    columns: tuple[Sequence[float], ...] = ()  # for each weight: what every candidate has of it, in its unit
 
 
 class Outcome(NamedTuple):
@@ -193,8 +265,23 @@ class Outcome(NamedTuple):
     message: str = ""
     retry_after: float | None = None
     rest: float = 0.0  # seconds of waiting for the upstream after its first content
-    streamed: bool = True
+    streamed: bool = True  # piece by piece: `first` is the first of several
     answered: str | None = None  # the model's name as the upstream gave it
+
+
+class Sketch(NamedTuple):
+    """What is kept of a request so that it can be planned again: not a word of its prompt. Tokens, Unix time."""
+
+    model: str  # as the caller wrote it
+    at: float = 0.0
+    stream: bool = False
+    prompt_tokens: int = 0
+    max_tokens: int | None = None
+    needs: frozenset[str] = frozenset()
+    headers: Mapping[str, str] = NOTHING  # those that the policy looks at
+    metadata: Mapping[str, str] = NOTHING
+    caller: str = ""
+    operation: str = "chat"
 
 
 class Record(NamedTuple):
@@ -224,6 +311,44 @@ class Record(NamedTuple):
     overhead: tuple[tuple[str, float], ...] = ()  # our own time by phase
     error_type: str = ""
     message: str = ""
+    sketch: Sketch | None = None
+
+
+class Measured(NamedTuple):
+    """What is measured of an answer so that it can be compared with another; nothing of its text. Seconds, US dollars.
+
+    `seconds` and `ttft` are the upstream's alone. `ttft` is None where an answer is given when it is whole.
+    """
+
+    deployment: Deployment
+    tokens: int | None  # of the completion; None when the upstream did not say
+    characters: int
+    seconds: float
+    ttft: float | None
+    cost: float | None
+    finish: tuple[str, ...]  # one for each choice
+    flaw: str | None = None  # of JSON or tool calls that were asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """What came of mirroring one request; both sides are known when both answers were whole.
+
+    `outcome` is the attempt's, or why there was none: `dropped` (too many at once), `budget`, `no_candidate`; or
+    `shutdown`, which ended it.
+    """
+
+    id: str  # of the request
+    route: str
+    outcome: str
+    deployment: Deployment | None = None
+    cost: float | None = None
+    error_type: str = ""
+    message: str = ""
+    answer: Measured | None = None  # the caller's
+    shadow: Measured | None = None
+    ratios: tuple[tuple[str, float], ...] = ()  # length, ttft, seconds, cost: the shadow's by the answer's
+    same_calls: bool | None = None  # whether both call the same tools; None when neither calls any
 
 
 class Observer(Protocol):
@@ -235,4 +360,8 @@ class Observer(Protocol):
 
     def answered(self, record: Record) -> None:
         """A request is over."""
+        ...
+
+    def shadowed(self, told: Shadowed) -> None:
+        """A request was mirrored, or should have been."""
         ...

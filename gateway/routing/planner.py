@@ -1,120 +1,318 @@
 """The decision: whom to try, best first, and why the others are out. Pure: same arguments, same plan."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
+from typing import NamedTuple
 
 from gateway.errors import GatewayError, NoCandidate, NothingFits, TooLongForAll
-from gateway.routing.filters import FILTERS, Filter
-from gateway.routing.forecast import Case, believed, best_by_model, forecast
-from gateway.routing.policy import Route
-from gateway.routing.stats import EXPECTED_OUTPUT, UNSEEN, StatsBook
-from gateway.routing.terms import TERMS, to_best
-from gateway.types import ChatRequest, Choice, Plan, Rejection
+from gateway.routing.breaker import RAMP, share
+from gateway.routing.causes import BURST, left_out, standing
+from gateway.routing.filters import FILTERS, WISHES, Filter
+from gateway.routing.lane import Lane
+from gateway.routing.policy import Arm, Route, Weights
+from gateway.routing.preferences import rank
+from gateway.routing.split import arm_of
+from gateway.routing.stats import StatsBook
+from gateway.routing.terms import TERMS
+from gateway.routing.view import View
+from gateway.types import ChatRequest, Choice, Plan, Preferences, Rejection
 
 TIE = 0.05  # scores closer than this share are a tie, and chance decides
+INERTIA = 0.03  # by which a newcomer must be better before it joins those that were as good as the best
+NEWCOMER = 1.0 + INERTIA
+PARDONED = ("language", "ejected")  # what is better than nobody, the lesser evil first
 PROBE_SHARE = 0.01  # of requests try the deployment that was measured longest ago
 PROBE_AGE = 60.0  # seconds after which a measurement is old enough for that
-GOLDEN = 0.6180339887  # its multiples spread evenly over [0, 1): one number shuffles any count of candidates
+RAMP_SPREAD = 7919.0  # a chance is used for ties and arms as well: other digits decide here
 BUSY_RETRY = 1.0  # seconds to wait when everything is full
+SOON = frozenset({"busy", "latency", "ejected"})  # what passes sooner than a rest
+PREFERRED = " by the route's preference"
+NOBODY: frozenset[str] = frozenset()
+EVEN = Weights()
+SORTS = {"price": Weights(1.0, 0.0), "latency": Weights(0.0, 1.0), "throughput": Weights(0.0, 1.0)}
 
 
-def plan(request: ChatRequest, route: Route, book: StatsBook, now: float, chance: float) -> Plan:
+class Deliberation(NamedTuple):
+    """What a plan is made of; places are those of candidates in the lane."""
+
+    arm: Arm | None
+    view: View
+    passed: Sequence[int]  # places of those that may be asked
+    out: Mapping[int, Rejection]  # by place: why the others may not
+    weights: Weights
+
+
+def plan(
+    request: ChatRequest,
+    route: Route,
+    book: StatsBook,
+    now: float,
+    chance: float,
+    causes: frozenset[str] = NOBODY,
+) -> Plan:
     """The plan of one request on its route; `now` is monotonic seconds, `chance` is in [0, 1).
 
+    `causes` are those that have come up in earlier attempts; they call the reserves that wait for them.
     Raises NothingFits, TooLongForAll or NoCandidate when every deployment is out.
     """
-    cases = consider(request, route, book, now)
-    passed, rejected = sift(cases, [each for each in FILTERS if each.matters(request, route)])
+    return concluded(deliberate(request, route, book, now, chance, causes), chance)
+
+
+def deliberate(
+    request: ChatRequest, route: Route, book: StatsBook, now: float, chance: float, causes: frozenset[str] = NOBODY
+) -> Deliberation:
+    """Who may be asked and who not; the arguments are those of a plan."""
+    arm = arm_of(request, route, book, chance)
+    view = considered(request, route, lane_of(arm, route), book, now, causes)
+    passed, out = sift(view, FILTERS)
+    while not passed and (more := (left_out(out.values()) & view.lane.causes) - view.causes):
+        view.causes |= more
+        passed, out = sift(view, FILTERS)
     if not passed:
-        passed, rejected = pardon(cases, rejected)
+        passed, out = pardon(view, out)
+    elif out and view.last_ejected > now:
+        passed, out = disbelieved(view, passed, out)
+    if request.preferences is not None:
+        passed, out = narrowed(view, passed, out)
+    if view.lane.repeats:
+        passed = once(view, passed)
+    return Deliberation(arm, view, passed, out, weights_of(request, route))
+
+
+def concluded(found: Deliberation, chance: float) -> Plan:
+    """The plan that follows; raises as `plan` does."""
+    arm, view, passed, out, weights = found
+    route, rejected = view.route, [out[place] for place in sorted(out)] if out else []
     if not passed:
-        raise nobody(route, rejected, book, now)
-    choices = rank(route, passed, chance)
-    probing = probe(choices, book, now, chance)
+        raise nobody(route, rejected, view.book, view.now)
+    columns = tuple([term.values(view) for term in TERMS])
+    scores = scored(columns, passed, weights)
+    order, leading = ranked(view, passed, scores, chance)
+    probing = probe(view, passed, order, chance)
+    choices = chosen(view, passed, scores, order)
     reason = f"probing {choices[0].deployment.name}, not measured lately" if probing else why(choices)
-    return Plan(route.name, route.weights, tuple(choices), route.excluded + tuple(rejected), reason)
+    excluded = route.excluded + tuple(rejected) if rejected else route.excluded
+    split = "" if arm is None else arm.name
+    return Plan(route.name, weights, choices, excluded, reason, split, view.causes, leading, columns)
 
 
-def consider(request: ChatRequest, route: Route, book: StatsBook, now: float) -> list[Case]:
-    """A case for each candidate of the route, with its forecast."""
-    best = best_by_model(route, book)
-    expected = book.output.get(route.name, EXPECTED_OUTPUT)
-    deployments, in_flight = book.deployments, book.in_flight
-    cases = []
-    for deployment, tier in route.candidates:
-        stats = deployments.get(deployment.name, UNSEEN)
-        flying = in_flight.get(deployment.backend, 0)
-        latency = believed(deployment, stats, best.get(deployment.model), now)
-        correction = book.correction.get(deployment.model, 1.0)
-        outlook = forecast(request, deployment, latency, flying, correction, expected)
-        cases.append(Case(request, route, deployment, stats, outlook, flying, now, tier))
-    return cases
+def lane_of(arm: Arm | None, route: Route) -> Lane:
+    """Who may answer: the arm's lane, else the route's own."""
+    return route.lane if arm is None else arm.lane
 
 
-def sift(cases: Sequence[Case], filters: Sequence[Filter]) -> tuple[list[Case], list[Rejection]]:
-    """The cases that no filter objects to, and a rejection for each of the others."""
-    passed, rejected = [], []
-    for case in cases:
-        for code, check, _ in filters:
-            reason = check(case)
-            if reason is not None:
-                rejected.append(Rejection(case.deployment, reason, code))
-                break
-        else:
-            passed.append(case)
-    return passed, rejected
+def considered(
+    request: ChatRequest, route: Route, lane: Lane, book: StatsBook, now: float, causes: frozenset[str] = NOBODY
+) -> View:
+    """What each candidate would cost and take, and which causes call reserves."""
+    view = View(request, route, lane, book, now)
+    if lane.causes:
+        view.causes = causes | standing(view)
+    return view
 
 
-def pardon(cases: Sequence[Case], rejected: list[Rejection]) -> tuple[list[Case], list[Rejection]]:
-    """With nobody left, those that are out for their faults alone are asked all the same."""
-    pardoned = {rejection.deployment.name for rejection in rejected if rejection.code == "ejected"}
-    passed = [case for case in cases if case.deployment.name in pardoned]
-    return passed, [rejection for rejection in rejected if rejection.deployment.name not in pardoned]
+def sift(view: View, filters: Iterable[Filter]) -> tuple[Sequence[int], dict[int, Rejection]]:
+    """The places of the candidates that no filter objects to, and the first objection to each of the others."""
+    out: dict[int, Rejection] = {}
+    everyone = view.lane.places
+    for each in filters if everyone else ():
+        marks = each.screen(view)
+        if True not in marks:
+            continue
+        for place, marked in enumerate(marks):
+            if marked and place not in out and (reason := each.check(view.case(place))) is not None:
+                out[place] = Rejection(view.lane.deployments[place], reason, each.code)
+    return ([place for place in everyone if place not in out] if out else everyone), out
 
 
-def rank(route: Route, cases: Sequence[Case], chance: float) -> list[Choice]:
-    """The cases as choices, best first: by tier, then by score, near-ties shuffled.
+def pardon(view: View, out: Mapping[int, Rejection]) -> tuple[Sequence[int], dict[int, Rejection]]:
+    """With nobody left, those that are out for the language or for their faults alone are asked all the same."""
+    for code in PARDONED:
+        passed = [place for place in sorted(out) if out[place].code == code]
+        if passed:
+            return passed, {place: rejection for place, rejection in out.items() if rejection.code != code}
+    return [], dict(out)
 
-    A score is the weighted sum of the terms' ratios to the best candidate: 1.0 is best in everything.
+
+def disbelieved(
+    view: View, passed: Sequence[int], out: dict[int, Rejection]
+) -> tuple[Sequence[int], dict[int, Rejection]]:
+    """Breakers that have thrown out most of a model's deployments of the best tier, but not all, are ignored.
+
+    The few that are left could not bear the load of all (as Envoy's panic threshold). Where none of them is left,
+    others take the load, or all are pardoned.
     """
-    scores = [0.0] * len(cases)
-    for term, weight in zip(TERMS, route.weights, strict=True):
+    tiers, models = view.lane.tiers, view.lane.models
+    ejected = [place for place in out if out[place].code == "ejected"]
+    best = min([tiers[place] for place in (*passed, *ejected)])
+    left = Counter([models[place] for place in passed if tiers[place] == best])
+    thrown = Counter([models[place] for place in ejected if tiers[place] == best])
+    panicking = {model for model, count in thrown.items() if count > left[model] > 0}
+    back = {place for place in ejected if tiers[place] == best and models[place] in panicking}
+    if not back:
+        return passed, out
+    return sorted({*passed, *back}), {place: rejection for place, rejection in out.items() if place not in back}
+
+
+def narrowed(
+    view: View, passed: Sequence[int], out: Mapping[int, Rejection]
+) -> tuple[Sequence[int], dict[int, Rejection]]:
+    """Without those that the request's own preferences exclude."""
+    reasons = ((place, WISHES.check(view.case(place))) for place in view.lane.places)
+    unwanted = {
+        place: Rejection(view.lane.deployments[place], reason, WISHES.code) for place, reason in reasons if reason
+    }
+    return [place for place in passed if place not in unwanted], {**out, **unwanted}
+
+
+def once(view: View, passed: Sequence[int]) -> Sequence[int]:
+    """Nobody twice: whoever is in the lane for several causes keeps the first of its tiers."""
+    names, tiers = view.lane.names, view.lane.tiers
+    firsts: dict[str, int] = {}
+    for place in sorted(passed, key=tiers.__getitem__):
+        firsts.setdefault(names[place], place)
+    return sorted(firsts.values())
+
+
+def weights_of(request: ChatRequest, route: Route) -> Weights:
+    """The route's weights, unless the request sorts by something; without any, cost and latency alike."""
+    wishes = request.preferences
+    weights = route.weights if wishes is None or wishes.sort is None else SORTS.get(wishes.sort, route.weights)
+    return weights if any(weights) else EVEN
+
+
+def scored(columns: Sequence[Sequence[float]], passed: Sequence[int], weights: Sequence[float]) -> list[float]:
+    """The weighted sum of the terms' ratios to the best of those that passed: 1.0 is best in everything.
+
+    A ratio is (value + scale) / (best + scale); what is the same for all is added at once.
+    """
+    least, weighed = 0.0, []
+    for term, values, weight in zip(TERMS, columns, weights, strict=True):
         if weight:
-            value = term.value
-            ratios = to_best([value(case.deployment, case.forecast) for case in cases], term.scale)
-            scores = [score + weight * ratio for score, ratio in zip(scores, ratios, strict=True)]
-    choices = [
-        Choice(case.deployment, score, case.forecast, case.tier) for case, score in zip(cases, scores, strict=True)
-    ]
-    if len(choices) == 1:
-        return choices
+            if len(passed) != len(values):
+                values = [values[place] for place in passed]
+            best = min(values)
+            if best == max(values):
+                least += weight
+                continue
+            factor = weight / (best + term.scale)
+            least += factor * term.scale
+            weighed.append((factor, values))
+    scores = [least] * len(passed)
+    for factor, values in weighed:
+        scores = [score + factor * value for score, value in zip(scores, values, strict=True)]
+    return scores
+
+
+def ranked(
+    view: View, passed: Sequence[int], scores: Sequence[float], chance: float
+) -> tuple[list[int], frozenset[str]]:
+    """The order, as places in `passed`: by tier, then by score, near-ties shuffled; and who is as good as the best.
+
+    Whoever was as good lately stays so until it is clearly worse: a newcomer must be better by INERTIA. What one
+    caller's preferences make the best tells nothing to others.
+    """
+    count, lane = len(passed), view.lane
+    if count == 1:
+        return [0], NOBODY
+    names = lane.names if count == len(lane.names) else [lane.names[place] for place in passed]
+    before = view.book.leading.get(view.route.name, NOBODY)
+    handicaps = [1.0 if name in before else NEWCOMER for name in names] if before else [NEWCOMER] * count
     keys = [
-        (choice.tier, choice.score * (1.0 + TIE * ((chance + index * GOLDEN) % 1.0)))
-        for index, choice in enumerate(choices)
+        score * (handicap + TIE * ((chance + shuffled) % 1.0))
+        for score, handicap, shuffled in zip(scores, handicaps, lane.shuffle, strict=False)
     ]
-    return [choices[index] for index in sorted(range(len(choices)), key=keys.__getitem__)]
+    tiers = tiers_of(view, passed, chance)
+    if tiers is None:
+        order = within = sorted(range(count), key=keys.__getitem__)
+    else:
+        pairs = list(zip(tiers, keys, strict=True))
+        order = sorted(range(count), key=pairs.__getitem__)
+        within = [index for index in order if tiers[index] == tiers[order[0]]]
+    if view.request.preferences is not None:
+        return order, NOBODY
+    handicapped = [scores[index] * handicaps[index] for index in within]
+    limit = min(handicapped) * (1.0 + TIE)
+    return order, frozenset([names[index] for index, key in zip(within, handicapped, strict=True) if key <= limit])
 
 
-def probe(choices: list[Choice], book: StatsBook, now: float, chance: float) -> bool:
+def tiers_of(view: View, passed: Sequence[int], chance: float) -> list[tuple[int, ...]] | None:
+    """What sorts candidates before their scores do; None when nothing does."""
+    wishes, lane = view.request.preferences, view.lane
+    burst, ramping = BURST in view.causes, view.last_ejected > view.now - RAMP
+    if not lane.tiered and wishes is None and not burst and not ramping:
+        return None
+    return [
+        (
+            late(view, index) if burst else 0,
+            lane.tiers[index],
+            held_back(view, index, chance) if ramping else 0,
+            *wanted(wishes, view, index),
+        )
+        for index in passed
+    ]
+
+
+def held_back(view: View, index: int, chance: float) -> int:
+    """1 for a deployment whose breaker was closed a moment ago, unless it is in its share of first places."""
+    closed_at = view.ejected[index]
+    if not view.now - RAMP < closed_at <= view.now or not view.stats[index].breaker.closed:
+        return 0
+    drawn = (chance * RAMP_SPREAD + view.lane.shuffle[index]) % 1.0
+    return int(drawn >= share(closed_at, view.now))
+
+
+def wanted(wishes: Preferences | None, view: View, index: int) -> tuple[int, ...]:
+    """The place of a candidate by the request's own wishes."""
+    return () if wishes is None else rank(wishes, view.lane.deployments[index])
+
+
+def late(view: View, index: int) -> int:
+    """While bursting: own hardware that is fast enough, then hosted, then own that is not."""
+    if view.lane.whens[index]:
+        return 1
+    rule = view.route.burst
+    return 0 if rule is None or view.ttfts[index] <= rule.below else 2
+
+
+def probe(view: View, passed: Sequence[int], order: list[int], chance: float) -> bool:
     """For a small share of requests, move the choice of the best tier that was measured longest ago to the front."""
-    if chance >= PROBE_SHARE or len(choices) == 1:
+    if chance >= PROBE_SHARE or len(order) == 1 or view.request.preferences is not None:
         return False
-    tier = choices[0].tier
-    ages = [now - book.of(choice.deployment).seen if choice.tier == tier else 0.0 for choice in choices]
-    oldest = max(range(len(choices)), key=ages.__getitem__)
-    if oldest == 0 or ages[oldest] < PROBE_AGE:
+    tiers = [view.lane.tiers[passed[index]] for index in order]
+    seen = [
+        view.stats[passed[index]].seen if tier == tiers[0] else view.now
+        for index, tier in zip(order, tiers, strict=True)
+    ]
+    oldest = min(range(len(order)), key=seen.__getitem__)
+    if oldest == 0 or view.now - seen[oldest] < PROBE_AGE:
         return False
-    choices.insert(0, choices.pop(oldest))
+    order.insert(0, order.pop(oldest))
     return True
+
+
+def chosen(view: View, passed: Sequence[int], scores: Sequence[float], order: Sequence[int]) -> tuple[Choice, ...]:
+    """The choices in their order."""
+    lane = view.lane
+    columns: tuple[Sequence[object], ...] = (lane.deployments, view.forecasts(), lane.tiers, lane.whens, lane.places)
+    if len(passed) != len(lane.places):
+        columns = tuple([[column[place] for place in passed] for column in columns])
+    deployments, *others = columns
+    rows = zip(deployments, scores, *others, strict=True)
+    found = list(map(tuple.__new__, repeat(Choice), rows))  # as in View.forecasts
+    return tuple([found[index] for index in order])
 
 
 def why(choices: Sequence[Choice]) -> str:
     """The decision in one line."""
     best = choices[0]
+    called = f", called from the reserve ({best.when})" if best.when else ""
     if len(choices) == 1:
-        return f"{best.deployment.name} is the only candidate"
+        return f"{best.deployment.name} is the only candidate{called}"
     runner = choices[1]
-    if runner.tier != best.tier:
-        return f"{best.deployment.name} comes first by the route's preference"
+    if runner.tier != best.tier or called:
+        return f"{best.deployment.name} comes first{called or PREFERRED}"
     return f"{expected(best)}; next {expected(runner)}"
 
 
@@ -130,18 +328,20 @@ def nobody(route: Route, rejected: Sequence[Rejection], book: StatsBook, now: fl
     reasons = "; ".join(f"{rejection.deployment.name}: {rejection.reason}" for rejection in everyone[:8])
     details = {"candidates": [{"deployment": r.deployment.name, "reason": r.reason, "code": r.code} for r in everyone]}
     message = f"Route '{route.name}' has no deployment for this request ({reasons or 'it lists none'})."
-    codes = {rejection.code for rejection in rejected}
+    codes = {rejection.code for rejection in rejected} - {"reserve"}
     if codes == {"context"}:
         return TooLongForAll(
             f"{message} Shorten the prompt or ask for fewer tokens.", param="messages", details=details
         )
-    if codes and codes <= {"capability", "context", "output"}:
+    if codes and codes <= {"capability", "context", "output", "language", "preference"}:
         return NothingFits(f"{message} Ask another model or leave that parameter out.", details=details)
     wait = patience(rejected, book, now)
     return NoCandidate(f"{message} Try again in {wait:.0f} s.", retry_after=wait, details=details)
 
 
 def patience(rejected: Sequence[Rejection], book: StatsBook, now: float) -> float:
-    """Seconds until the first of the resting deployments may be asked again; at least one."""
+    """Seconds until the first of those that are out for now may be asked again; at least one."""
+    if any(rejection.code in SOON for rejection in rejected):
+        return BUSY_RETRY
     waits = [book.of(rejection.deployment).resting_until - now for rejection in rejected if rejection.code == "resting"]
     return max(BUSY_RETRY, min(waits)) if waits else BUSY_RETRY

@@ -5,9 +5,13 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import NamedTuple
 
-from gateway.types import Backend, Caller, ChatRequest, Deployment, Rejection, Timeouts
+from gateway.routing.lane import Candidate, Lane
+from gateway.routing.rollout import Rollout
+from gateway.routing.stats import StatsBook
+from gateway.types import Backend, Caller, ChatRequest, Deployment, ModelFacts, Rejection
 
-Matcher = Callable[[ChatRequest], str | None]  # why a request does not match; None when it does
+Matcher = Callable[[ChatRequest, StatsBook], str | None]  # why a request does not match; None when it does
+Detect = Callable[[ChatRequest], str | None]  # the language of a request (ISO 639-1), None when it cannot be told
 
 
 class Weights(NamedTuple):
@@ -16,13 +20,32 @@ class Weights(NamedTuple):
     cost: float = 0.5
     latency: float = 0.5
     size: float = 0.0
+    failures: float = 0.0
 
 
-class Candidate(NamedTuple):
-    """A deployment that a route may use; lower tiers are tried first, whatever the score."""
+class Arm(NamedTuple):
+    """A part of a route's requests and who answers them: its own candidates first, then the route's."""
 
-    deployment: Deployment
-    tier: int = 0
+    name: str
+    weight: float  # share of the requests
+    lane: Lane
+    rollout: Rollout | None = None
+
+
+class Burst(NamedTuple):
+    """When own hardware is too slow, hosted deployments join; seconds to the first token, US dollars an hour."""
+
+    above: float
+    below: float
+    usd_per_hour: float | None = None
+
+
+class Shadow(NamedTuple):
+    """Requests that are mirrored to others, whose answers nobody gets; US dollars an hour."""
+
+    lane: Lane
+    share: float
+    usd_per_hour: float | None = None
 
 
 class CachePolicy(NamedTuple):
@@ -46,13 +69,33 @@ class Route:
     max_usd: float | None = None
     max_ttft: float | None = None  # seconds
     attempts: int = 3
-    timeouts: Mapping[str, Timeouts] = field(default_factory=dict)  # by backend, where they differ from its own
+    retry_budget: float = 0.1  # retries of a deployment, by requests
+    arms: tuple[Arm, ...] = ()  # of a split; what they leave is the route's own
+    sticky: str = "request"  # what keeps its arm: request, caller or conversation
+    burst: Burst | None = None
+    shadow: Shadow | None = None
+    escalate: frozenset[str] = frozenset()  # what is wrong with an answer that a larger model shall do better
+    detect: Detect | None = None  # where the language of a request decides which models are adequate
+    mid_stream: str = "error"
+    wait: float = 0.0  # seconds, for a candidate when there is none
+    repair: bool = False  # leaked tool calls
     cache: CachePolicy | None = None
+    lane: Lane = field(init=False, repr=False, compare=False)
+    causes: frozenset[str] = field(init=False, repr=False, compare=False)  # for which it holds candidates back
 
-    def mismatch(self, request: ChatRequest) -> str | None:
+    def __post_init__(self) -> None:
+        lane = Lane(self.candidates)
+        object.__setattr__(self, "lane", lane)
+        object.__setattr__(self, "causes", lane.causes.union(*(arm.lane.causes for arm in self.arms)))
+
+    def serves(self, deployment: Deployment) -> bool:
+        """Whether the route may use a deployment, by any of its arms and just as it is now."""
+        return any(deployment in lane.deployments for lane in (self.lane, *(arm.lane for arm in self.arms)))
+
+    def mismatch(self, request: ChatRequest, book: StatsBook) -> str | None:
         """Why the request is not this route's; None when it is."""
         for matcher in self.matchers:
-            if reason := matcher(request):
+            if reason := matcher(request, book):
                 return reason
         return None
 
@@ -72,14 +115,16 @@ class Policy:
     names: tuple[str, ...]  # everything a caller may write as `model`
     callers: Mapping[bytes, Caller] = field(default_factory=dict, repr=False)  # by the digest of their key
     source: str = ""
+    models: Mapping[str, ModelFacts] = field(default_factory=dict)  # by canonical name
+    headers: frozenset[str] = frozenset()  # that its routes look at
 
-    def route(self, request: ChatRequest) -> Route | None:
+    def route(self, request: ChatRequest, book: StatsBook) -> Route | None:
         """The first route that matches, else the implicit one of a model this policy serves."""
         model = request.model if request.model in self.by_model else self.canonical(request.model)
         if model is not None and model != request.model:
             request = replace(request, model=model)
         for route in self.any_model if model is None else self.by_model.get(model, self.any_model):
-            if route.mismatch(request) is None:
+            if route.mismatch(request, book) is None:
                 return route
         return None if model is None else self.model_routes.get(self.canonical(model) or model)
 

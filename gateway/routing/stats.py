@@ -1,21 +1,51 @@
 """What we lately saw of each deployment, learnt from outcomes; no clock of its own."""
 
+from collections import deque
 from typing import NamedTuple
+from zlib import crc32
 
-from gateway.types import Deployment, Outcome
+from gateway.routing.breaker import (
+    FRESH,
+    HALF_OPEN,
+    NEVER,
+    Breaker,
+    Transition,
+    answering,
+    failed,
+    free,
+    spared,
+    state,
+    succeeded,
+    transition,
+    trying,
+)
+from gateway.routing.concurrency import Allowance, cut, grown
+from gateway.routing.line import Line
+from gateway.routing.rollout import Progress, Rollout, moved
+from gateway.types import Deployment, Outcome, Plan
 
+GONE = "no longer serves this model"
 WEIGHT = 0.2  # of a new sample in the moving averages: about the last ten count
-FAULTS_TO_EJECT = 5  # in a row
-EJECT_SECONDS = 5.0
-EJECT_SECONDS_MAX = 7.0  # a cap this low brings a recovered deployment back within ten seconds
+TRIAL_SLACK = 1.0  # seconds that a trial may take beyond the time to its first token, before somebody else may try
+GOLDEN = 0.6180339887  # its multiples spread evenly over [0, 1)
 COOL_SECONDS = 2.0  # after a 429 that names no time
 COOL_SECONDS_MAX = 300.0  # whatever time it names
 EXPECTED_OUTPUT = 256  # tokens, until a route has answered
+LEAST_BASE = 0.01  # of the mean time to the first token, that it takes however short the prompt
+START_TAIL = 2.0  # the time that one in twenty exceeds, by the usual one, until it is learnt
+TAIL_STEP = 0.1  # by which one sample moves it
+MOST_TAIL = 20.0
+HALF_LIFE = 60.0  # seconds after which what was seen is half forgotten
+FORGOTTEN = 1e-3  # a share of failures below which nothing is left of them
+HOUR = 3600.0
+PENNIES = 60.0  # seconds whose spendings are kept as one sum
 PREFILL_AS_TOKENS = 10  # a first token takes about as long as ten further ones
+STALLED = "upstream_first_token_timeout"
+OVERLOADS = frozenset({"upstream_rate_limited", "upstream_overloaded"})
 PARKING = {  # what makes asking pointless for a while: seconds, and the reason
     "upstream_credentials": (60.0, "refuses our credentials"),
     "upstream_quota_exhausted": (300.0, "has no quota or credit left"),
-    "upstream_model_gone": (600.0, "no longer serves this model"),
+    "upstream_model_gone": (600.0, GONE),
 }
 
 
@@ -25,11 +55,36 @@ class Stats(NamedTuple):
     ttft: float | None = None
     per_token: float | None = None
     seen: float = float("-inf")  # when the latencies were last measured
-    faults: int = 0  # in a row
-    ejections: int = 0
-    ejected_until: float = float("-inf")  # after faults; asked all the same when nobody else is left
+    breaker: Breaker = FRESH
+    ejected_until: float = float("-inf")  # the breaker's `until`; asked all the same when nobody else is left
     resting_until: float = float("-inf")  # as the upstream asked, or because asking is pointless
     resting_because: str = ""
+    slope: float = 0.0  # seconds by which one more token of the prompt delays the first of the answer
+    offset: float = 0.0  # seconds that the mean prompt takes by that slope
+    tail: float = START_TAIL  # the time to the last token that one in twenty exceeds, by the usual one
+    failing: float = 0.0  # share of attempts that failed lately
+    failed: float = float("-inf")  # when that was last learnt
+    prompt: float | None = None  # tokens: the mean prompt behind `ttft`
+    line: Line = Line()
+    first_tail: float = START_TAIL  # as `tail`, of the time to the first token of a stream
+    guessed: bool = False  # whether the pace is that of silences alone
+
+    def first_token(self, prompt: float) -> float:
+        """Seconds to the first token for a prompt of so many tokens; zero when none was measured."""
+        return 0.0 if self.ttft is None else self.ttft + self.slope * prompt - self.offset
+
+    @property
+    def faults(self) -> int:
+        """Faults in a row."""
+        return self.breaker.faults
+
+    def up(self, now: float) -> bool:
+        """Whether its breaker is not open, and it does not rest."""
+        return now >= self.resting_until and (now >= self.ejected_until or state(self.breaker, now) != "open")
+
+    def failures(self, now: float) -> float:
+        """Share of attempts that failed lately, half forgotten after HALF_LIFE."""
+        return self.failing * 0.5 ** ((now - self.failed) / HALF_LIFE) if self.failing else 0.0
 
 
 UNSEEN = Stats()
@@ -41,22 +96,110 @@ class StatsBook:
     def __init__(self) -> None:
         self.deployments: dict[str, Stats] = {}
         self.in_flight: dict[str, int] = {}
+        self.asked: dict[str, int] = {}  # the same by deployment
+        self.allowances: dict[str, Allowance] = {}  # deployment -> its limit, for those that were overloaded lately
         self.output: dict[str, float] = {}  # route -> expected completion tokens
         self.correction: dict[str, float] = {}  # model -> true prompt tokens / our estimate
+        self.cached: dict[str, float] = {}  # route -> share of prompt tokens that prefix caches held
+        self.leading: dict[str, frozenset[str]] = {}  # route -> deployments that were as good as the best
+        self.bursts: set[str] = set()  # routes whose burst rule is active
+        self.expression_errors: dict[str, int] = {}  # route -> expressions that failed
+        self.spendings: dict[str, deque[tuple[float, float]]] = {}  # what -> minute and US dollars
+        # route, arm and plan -> how far it is: another plan begins anew, a reload with the same one does not
+        self.rollouts: dict[tuple[str, str, Rollout], Progress] = {}
 
     def of(self, deployment: Deployment) -> Stats:
         """What we lately saw of a deployment."""
         return self.deployments.get(deployment.name, UNSEEN)
 
-    def started(self, deployment: Deployment) -> None:
-        """One more request is on its way to the deployment's backend."""
-        self.in_flight[deployment.backend] = self.in_flight.get(deployment.backend, 0) + 1
+    def started(self, deployment: Deployment, now: float = NEVER) -> Transition | None:
+        """One more request is on its way to the deployment, since `now`; returns what that does to its breaker."""
+        name, backend = deployment.name, deployment.backend
+        self.in_flight[backend] = self.in_flight.get(backend, 0) + 1
+        self.asked[name] = self.asked.get(name, 0) + 1
+        stats = self.deployments.get(name, UNSEEN)
+        if stats.breaker.closed or not free(stats.breaker, now):
+            return None
+        breaker = trying(stats.breaker, now, deployment.timeouts.first_token + TRIAL_SLACK)
+        self.deployments[name] = stats._replace(breaker=breaker, ejected_until=breaker.until)
+        return HALF_OPEN if breaker.trials == 1 else None
 
-    def ended(self, outcome: Outcome) -> None:
-        """The attempt is over: learn from it."""
+    def answering(self, deployment: Deployment, started: float, now: float) -> Transition | None:
+        """An attempt that was started then has its first content now; returns what that does to the breaker."""
+        stats = self.deployments.get(deployment.name, UNSEEN)
+        if stats.breaker.closed:
+            return None
+        breaker = answering(stats.breaker, started, now)
+        self.deployments[deployment.name] = stats._replace(breaker=breaker, ejected_until=breaker.until)
+        return transition(stats.breaker, breaker, now)
+
+    def ended(self, outcome: Outcome) -> Transition | None:
+        """The attempt is over: learn from it; returns what that does to the deployment's breaker."""
         deployment = outcome.deployment
+        name = deployment.name
         self.in_flight[deployment.backend] -= 1
-        self.deployments[deployment.name] = learnt(self.of(deployment), outcome)
+        self.asked[name] -= 1
+        before = self.deployments.get(name, UNSEEN)
+        self.deployments[name] = after = learnt(before, outcome)
+        if self.allowances or outcome.error_type in OVERLOADS:
+            self.allow(outcome)
+        return transition(before.breaker, after.breaker, outcome.ended)
+
+    def allow(self, outcome: Outcome) -> None:
+        """Fewer requests at a time for a deployment that is overloaded, more again when it answers."""
+        deployment = outcome.deployment
+        name, most = deployment.name, deployment.concurrency or deployment.slots
+        known = self.allowances.get(name)
+        if outcome.error_type in OVERLOADS:
+            known = cut(known, most, outcome.started, outcome.ended)
+        elif known is not None and outcome.verdict == "ok":
+            known = grown(known, most)
+        if known is None:
+            self.allowances.pop(name, None)
+        else:
+            self.allowances[name] = known
+
+    def limit(self, deployment: Deployment) -> int | None:
+        """Requests that a deployment was found to bear at a time; None when it may have all that its backend takes."""
+        known = self.allowances.get(deployment.name)
+        return None if known is None else known.slots
+
+    def spend(self, what: str, usd: float, now: float) -> None:
+        """So many US dollars were spent on a purpose that has an hourly limit."""
+        kept, minute = self.spendings.setdefault(what, deque()), now // PENNIES * PENNIES
+        if kept and kept[-1][0] == minute:
+            usd += kept.pop()[1]
+        kept.append((minute, usd))
+
+    def spent(self, what: str, now: float) -> float:
+        """US dollars spent on a purpose within the last hour, and up to a minute before it."""
+        kept = self.spendings.get(what)
+        if not kept:
+            return 0.0
+        while kept and kept[0][0] + PENNIES <= now - HOUR:
+            kept.popleft()
+        return sum([usd for _, usd in kept])
+
+    def share(self, route: str, arm: str, rollout: Rollout) -> float:
+        """The share of a route's requests that an arm which rolls out has now."""
+        progress = self.rollouts.get((route, arm, rollout))
+        return rollout.steps[0] if progress is None else progress.share(rollout)
+
+    def roll(self, route: str, arm: str, rollout: Rollout, outcome: Outcome, base: bool) -> Progress:
+        """Count one more outcome of an arm that rolls out, or of its base; returns how far it is now."""
+        progress = self.rollouts.get((route, arm, rollout)) or Progress(since=outcome.ended)
+        self.rollouts[route, arm, rollout] = progress = moved(progress.counting(outcome, base), rollout, outcome.ended)
+        return progress
+
+    def decided(self, plan: Plan, bursts: bool) -> None:
+        """A plan was made: who was as good as the best, and whether the route's burst rule is active."""
+        before = self.leading.get(plan.route)
+        if plan.leading and plan.leading != before:
+            best = plan.choices[0].tier
+            compared = {choice.deployment.name for choice in plan.choices if choice.tier == best}
+            self.leading[plan.route] = plan.leading | ((before or frozenset()) - compared)
+        if bursts:
+            (self.bursts.add if "burst" in plan.causes else self.bursts.discard)(plan.route)
 
     def forgive(self) -> None:
         """The policy has changed: whoever was parked may have a new key, a paid account or the right model id now."""
@@ -71,6 +214,8 @@ class StatsBook:
         if usage is None or usage.estimated:
             return
         self.output[route] = mean(self.output.get(route), float(usage.completion))
+        if usage.prompt > 0 and (usage.cached or route in self.cached):
+            self.cached[route] = mean(self.cached.get(route), min(1.0, usage.cached / usage.prompt))
         if estimated_prompt > 0 and usage.prompt > 0:
             ratio = min(4.0, max(0.25, usage.prompt / estimated_prompt))
             self.correction[model] = mean(self.correction.get(model), ratio)
@@ -83,20 +228,29 @@ def mean(old: float | None, new: float) -> float:
 
 def learnt(stats: Stats, outcome: Outcome) -> Stats:
     """The stats after one more outcome."""
+    breaker = judged(stats.breaker, outcome)
+    if breaker is not stats.breaker:
+        stats = stats._replace(breaker=breaker, ejected_until=breaker.until)
     if outcome.verdict == "fault":
-        stats = blamed(stats, outcome)
-    elif outcome.verdict == "ok":
-        stats = stats._replace(faults=0, ejections=0, ejected_until=float("-inf"))
-    return measured(rested(stats, outcome), outcome)
+        stats = stats._replace(failing=mean(stats.failures(outcome.ended), 1.0), failed=outcome.ended)
+    elif stats.failing and outcome.verdict == "ok":
+        failing = mean(stats.failures(outcome.ended), 0.0)
+        stats = stats._replace(failing=failing if failing > FORGOTTEN else 0.0, failed=outcome.ended)
+    return measured(rested(stats, outcome) if outcome.error_type else stats, outcome)
 
 
-def blamed(stats: Stats, outcome: Outcome) -> Stats:
-    """One more fault in a row; enough of them eject the deployment, and so does each one after that."""
-    faults = stats.faults + 1
-    if faults < FAULTS_TO_EJECT:
-        return stats._replace(faults=faults)
-    seconds = min(EJECT_SECONDS_MAX, EJECT_SECONDS * 2 ** min(stats.ejections, 1))
-    return stats._replace(faults=faults, ejections=stats.ejections + 1, ejected_until=outcome.ended + seconds)
+def judged(breaker: Breaker, outcome: Outcome) -> Breaker:
+    """The breaker after one more outcome; what parks the deployment is no matter of it."""
+    if outcome.verdict == "ok":
+        return succeeded(breaker, outcome.started, outcome.ended)
+    if outcome.verdict == "neutral" or outcome.error_type in PARKING:
+        return spared(breaker, outcome.started)
+    return failed(breaker, outcome.started, outcome.ended, dice(outcome))
+
+
+def dice(outcome: Outcome) -> float:
+    """A number in [0, 1) that no two deployments have at the same time."""
+    return (crc32(outcome.deployment.name.encode()) / 2**32 + outcome.ended * GOLDEN) % 1.0
 
 
 def rested(stats: Stats, outcome: Outcome) -> Stats:
@@ -114,37 +268,112 @@ def rested(stats: Stats, outcome: Outcome) -> Stats:
 
 def measured(stats: Stats, outcome: Outcome) -> Stats:
     """The latencies after one more sample; an attempt without content shows only how long it was silent."""
+    first_tail = hesitation(stats, outcome) if outcome.streamed else stats.first_tail
     if outcome.first is None:
-        silent = outcome.streamed and outcome.error_type == "upstream_first_token_timeout"
-        return punished(stats, outcome) if silent else stats
-    tokens = outcome.usage.completion if outcome.usage is not None else 0
+        stats = stats if first_tail == stats.first_tail else stats._replace(first_tail=first_tail)
+        return silenced(stats, outcome) if outcome.error_type == STALLED else stats
+    usage = outcome.usage
+    tokens, prompt = (0, 0) if usage is None else (usage.completion, usage.prompt)
+    first = outcome.first - outcome.started
     sample = streamed_sample if outcome.streamed else whole_sample
-    ttft, per_token = sample(stats, outcome.first - outcome.started, outcome.rest, tokens)
+    shown, per_token = sample(stats, first, outcome.rest, tokens, prompt)
+    ttft, pace = mean(stats.ttft, shown), None if stats.guessed else stats.per_token
+    line, mean_prompt, slope = leaning(stats, ttft, shown, prompt)
     return stats._replace(
-        ttft=mean(stats.ttft, ttft),
-        per_token=stats.per_token if per_token is None else mean(stats.per_token, per_token),
+        ttft=ttft,
+        per_token=stats.per_token if per_token is None else mean(pace, per_token),
         seen=outcome.ended,
+        slope=slope,
+        offset=slope * mean_prompt if mean_prompt else 0.0,
+        tail=tail(stats, first + outcome.rest, tokens, prompt),
+        prompt=mean_prompt,
+        line=line,
+        first_tail=first_tail,
+        guessed=stats.guessed and per_token is None,
     )
 
 
-def streamed_sample(stats: Stats, first: float, rest: float, tokens: int) -> tuple[float, float | None]:
+def leaning(stats: Stats, ttft: float, sample: float, prompt: int) -> tuple[Line, float | None, float]:
+    """How the time to the first token grows with the prompt, after one more sample: line, mean prompt and slope.
+
+    A prompt of p tokens has its first token after ttft + slope * (p - mean prompt) seconds, both means over the same
+    samples; even no prompt at all takes a hundredth of the mean. A prompt of unknown length counts as a mean one.
+    """
+    line, mean_prompt = stats.line, stats.prompt
+    if prompt > 0:
+        line, mean_prompt = line.and_one(prompt, sample), mean(mean_prompt, prompt)
+    slope = line.slope()
+    if not slope or not mean_prompt:
+        return line, mean_prompt, 0.0
+    return line, mean_prompt, min(slope, (1 - LEAST_BASE) * ttft / mean_prompt)
+
+
+def tail(stats: Stats, seconds: float, tokens: int, prompt: int) -> float:
+    """The ratio to the expected time that one in twenty exceeds, after one more sample of `seconds`.
+
+    Stochastic approximation of a quantile (Robbins and Monro, 1951): up by 0.95 of a step when exceeded, else down
+    by 0.05 of one. An answer whose length is not known says nothing.
+    """
+    if stats.ttft is None or stats.per_token is None or tokens <= 0:
+        return stats.tail
+    expected = stats.first_token(prompt) + tokens * stats.per_token
+    return stepped(stats.tail, seconds > expected * stats.tail)
+
+
+def stepped(ratio: float, exceeded: bool) -> float:
+    """The ratio after one more sample, which has exceeded it or not."""
+    return min(MOST_TAIL, max(1.0, ratio * (1 + TAIL_STEP * (0.95 if exceeded else -0.05))))
+
+
+def hesitation(stats: Stats, outcome: Outcome) -> float:
+    """The ratio to the expected time to the first token that one stream in twenty exceeds, after one more stream.
+
+    A stream that was left before its first token says something only if it was silent for longer than that.
+    """
+    if stats.ttft is None:
+        return stats.first_tail
+    prompt = stats.prompt if outcome.usage is None else outcome.usage.prompt
+    limit = stats.first_token(prompt or stats.prompt or 0.0) * stats.first_tail
+    seconds = (outcome.ended if outcome.first is None else outcome.first) - outcome.started
+    if outcome.first is None and seconds <= limit:
+        return stats.first_tail
+    return stepped(stats.first_tail, seconds > limit)
+
+
+def streamed_sample(stats: Stats, first: float, rest: float, tokens: int, prompt: int) -> tuple[float, float | None]:
     """Time to the first token and seconds per further one, as a stream shows them."""
     return first, rest / (tokens - 1) if tokens > 1 and rest > 0 else None
 
 
-def whole_sample(stats: Stats, first: float, rest: float, tokens: int) -> tuple[float, float | None]:
+def whole_sample(stats: Stats, first: float, rest: float, tokens: int, prompt: int) -> tuple[float, float | None]:
     """An answer in one piece shows only the sum: shared out as the known latencies stand to one another."""
     total = first + rest
-    if stats.ttft is None or stats.per_token is None:
+    expected, pace = stats.first_token(prompt or stats.prompt or 0.0), stats.per_token
+    if pace is None or expected + tokens * pace <= 0:
         per_token = total / (tokens + PREFILL_AS_TOKENS)
         return per_token * PREFILL_AS_TOKENS, per_token
-    ratio = total / max(1e-9, stats.ttft + tokens * stats.per_token)
-    return stats.ttft * ratio, stats.per_token * ratio
+    ratio = total / (expected + tokens * pace)
+    return expected * ratio, pace * ratio
 
 
-def punished(stats: Stats, outcome: Outcome) -> Stats:
-    """Silence until our limit bounds the time to the first token from below; one shorter than known says nothing."""
+def silenced(stats: Stats, outcome: Outcome) -> Stats:
+    """Silence until our limit bounds the latencies from below; one shorter than what is known says nothing."""
     silence = outcome.ended - outcome.started
+    if not outcome.streamed:
+        unmeasured = stats.per_token is None or stats.guessed
+        return stalled(stats, silence, outcome.ended) if unmeasured else stats
     if stats.ttft is not None and silence <= stats.ttft:
         return stats
     return stats._replace(ttft=mean(stats.ttft, silence), seen=outcome.ended)
+
+
+def stalled(stats: Stats, silence: float, now: float) -> Stats:
+    """After an answer in one piece that was not awaited, from a deployment whose pace was never measured.
+
+    The silence bounds the time to a last token, of which it is not known how many there would have been. The pace is
+    doubled each time at least, so that a slow server has more time until it can answer, up to one token a silence.
+    """
+    pace = min(silence, max(silence / (EXPECTED_OUTPUT + PREFILL_AS_TOKENS), 2 * (stats.per_token or 0.0)))
+    pace = max(pace, stats.per_token or 0.0)
+    ttft = pace * PREFILL_AS_TOKENS if stats.ttft is None else stats.ttft
+    return stats._replace(ttft=ttft, per_token=pace, seen=now, guessed=True)

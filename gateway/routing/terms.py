@@ -3,38 +3,50 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from gateway.routing.forecast import UNKNOWN_SIZE
-from gateway.types import Deployment, Forecast
+from gateway.routing.stats import HALF_LIFE
+from gateway.routing.view import View
 
 
 class Term(NamedTuple):
-    """One thing to minimise; `scale` is the smallest difference worth acting on, in its unit."""
+    """One thing to minimise, as a column; `scale` is the smallest difference worth acting on, in its unit."""
 
     name: str
     unit: str
     scale: float
-    value: Callable[[Deployment, Forecast], float]
+    values: Callable[[View], list[float]]
 
 
-def cost(deployment: Deployment, forecast: Forecast) -> float:
+def cost(view: View) -> list[float]:
     """Expected price of the request, in US dollars."""
-    return forecast.usd
+    return view.usd
 
 
-def latency(deployment: Deployment, forecast: Forecast) -> float:
+def latency(view: View) -> list[float]:
     """Expected time to the last token, in seconds."""
-    return forecast.seconds
+    return view.seconds
 
 
-def size(deployment: Deployment, forecast: Forecast) -> float:
+def size(view: View) -> list[float]:
     """Parameters of the model, in billions."""
-    return UNKNOWN_SIZE if deployment.size is None else deployment.size
+    return view.lane.sizes
+
+
+def failures(view: View) -> list[float]:
+    """Share of attempts that failed lately, half forgotten after HALF_LIFE."""
+    now = view.now
+    if not any(view.failing):
+        return [0.0] * len(view.stats)
+    return [
+        share * 0.5 ** ((now - at) / HALF_LIFE) if share else 0.0
+        for share, at in zip(view.failing, view.failed, strict=False)
+    ]
 
 
 TERMS = (
     Term("cost", "USD", 1e-4, cost),
     Term("latency", "s", 0.05, latency),
     Term("size", "B", 0.5, size),
+    Term("failures", "share", 0.02, failures),
 )
 
 

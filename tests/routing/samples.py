@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from gateway.routing.policy import Candidate, Policy, Route
+from gateway.routing.lane import Candidate
+from gateway.routing.policy import Policy, Route
+from gateway.routing.stats import StatsBook
+from gateway.routing.view import View
 from gateway.types import Backend, ChatRequest, Deployment, Outcome, Usage
 
 MODEL = "llama-3.3-70b-instruct"
@@ -33,6 +36,11 @@ def route(*deployments: Deployment, **facts: Any) -> Route:
     models = tuple(sorted({candidate.deployment.model for candidate in candidates}))
     usual: dict[str, Any] = {"name": "chat", "models": models, "candidates": candidates}
     return Route(**(usual | facts))
+
+
+def view(asked: ChatRequest, rules: Route, known: StatsBook | None = None, now: float = 1000.0) -> View:
+    """A route's own lane, as a request sees it."""
+    return View(asked, rules, rules.lane, known or StatsBook(), now)
 
 
 def policy(*routes: Route, **facts: Any) -> Policy:

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from gateway.routing import filters
-from gateway.routing.forecast import Case
+from gateway.routing.breaker import Breaker, trying
+from gateway.routing.concurrency import Allowance
 from gateway.routing.stats import Stats, StatsBook
-from gateway.types import ChatRequest, Deployment, Forecast
+from gateway.routing.view import Case
+from gateway.types import ChatRequest, Deployment, Forecast, Preferences
 from tests.routing.samples import deployment, request, route
 
 NOW = 1000.0
@@ -21,11 +23,15 @@ def case(
     ttft: float = 0.5,
     stats: Stats | None = None,
     in_flight: int = 0,
+    when: str = "",
+    causes: frozenset[str] = frozenset(),
+    language: str | None = None,
     **limits: Any,
 ) -> Case:
     target = target or deployment()
     outlook = Forecast(prompt, 100, usd, ttft, ttft + 1.0)
-    return Case(asked or request(), route(target, **limits), target, stats or Stats(), outlook, in_flight, NOW, 0)
+    rules, seen = route(target, **limits), stats or Stats()
+    return Case(asked or request(), rules, target, seen, outlook, in_flight, NOW, 0, when, causes, language)
 
 
 def test_deployment_must_be_capable_of_all_that_the_request_needs() -> None:
@@ -75,6 +81,13 @@ def test_backend_takes_no_more_requests_than_its_limit(limit: int | None, in_fli
     assert (filters.full(case(deployment(concurrency=limit), in_flight=in_flight)) is None) == room
 
 
+@pytest.mark.parametrize(("limit", "asked", "room"), [(None, 10**6, True), (3, 2, True), (3, 3, False)])
+def test_deployment_that_was_overloaded_takes_fewer_requests(limit: int | None, asked: int, room: bool) -> None:
+    reason = filters.full(case()._replace(asked=asked, limit=limit))
+    assert (reason is None) == room
+    assert reason is None or reason == "was overloaded: takes 3 at a time now, 3 in flight"
+
+
 @pytest.mark.parametrize(("until", "rests"), [(NOW - 1, False), (NOW, False), (NOW + 0.1, True)])
 def test_rest_ends_on_time_and_names_its_reason(until: float, rests: bool) -> None:
     reason = filters.resting(case(stats=Stats(resting_until=until, resting_because="asked us to slow down (429)")))
@@ -83,18 +96,25 @@ def test_rest_ends_on_time_and_names_its_reason(until: float, rests: bool) -> No
 
 
 @pytest.mark.parametrize(("until", "out"), [(NOW - 1, False), (NOW, False), (NOW + 0.1, True)])
-def test_ejection_ends_on_time_and_counts_its_faults(until: float, out: bool) -> None:
-    reason = filters.ejected(case(stats=Stats(faults=6, ejected_until=until)))
+def test_ejection_ends_on_time_and_says_why_it_began(until: float, out: bool) -> None:
+    breaker = Breaker(False, until, until, because="6 faults in a row")
+    reason = filters.ejected(case(stats=Stats(breaker=breaker, ejected_until=until)))
     assert (reason is not None) == out
-    assert reason is None or "6 faults" in reason
+    assert reason is None or reason == "ejected (6 faults in a row), for another 0.1 s"
 
 
-def test_ejection_is_asked_about_last_so_that_only_it_can_be_pardoned() -> None:
-    assert (filters.FILTERS[-1].code, filters.FILTERS[-1].check) == ("ejected", filters.ejected)
+def test_deployment_that_comes_back_is_out_while_another_request_tries_it() -> None:
+    breaker = trying(Breaker(False, NOW - 2, NOW - 2), NOW - 1, 3.0)
+    reason = filters.ejected(case(stats=Stats(breaker=breaker, ejected_until=breaker.until)))
+    assert reason == "comes back after an outage, and another request tries it just now"
+
+
+def test_what_can_be_pardoned_is_asked_about_last_so_that_nothing_else_is() -> None:
+    assert [each.code for each in filters.FILTERS[-2:]] == ["ejected", "language"]
 
 
 def test_each_filter_has_a_code_of_its_own() -> None:
-    codes = [each.code for each in filters.FILTERS]
+    codes = [each.code for each in (*filters.FILTERS, filters.WISHES)]
     assert len(set(codes)) == len(codes)
 
 
@@ -120,3 +140,52 @@ def test_deployment_of_a_plan_is_unavailable_when_its_backend_is_full_or_it_rest
     assert filters.unavailable(target, book, NOW) == "asked us to slow down (429), for another 5.0 s"
     book.started(target)
     assert filters.unavailable(target, book, NOW) == "full: 1 of 1 in flight"
+    other = deployment("b")
+    book.started(other)
+    book.allowances[other.name] = Allowance(1.5)
+    assert filters.unavailable(other, book, NOW) == "was overloaded: takes 1 at a time now, 1 in flight"
+
+
+@pytest.mark.parametrize(
+    ("when", "causes", "joins"),
+    [
+        ("", set(), True),
+        ("context", set(), False),
+        ("context", {"context"}, True),
+        ("context", {"overloaded", "refused"}, False),
+        ("gone llama-2", {"gone llama-2"}, True),
+        ("gone llama-2", {"gone llama-1"}, False),
+    ],
+)
+def test_reserve_joins_for_its_own_cause_alone(when: str, causes: set[str], joins: bool) -> None:
+    assert (filters.in_reserve(case(when=when, causes=frozenset(causes))) is None) == joins
+
+
+@pytest.mark.parametrize("when", [*filters.WHEN, "gone llama-2"])
+def test_reserve_says_what_it_waits_for(when: str) -> None:
+    reason = filters.in_reserve(case(when=when))
+    assert reason is not None and reason.startswith("in reserve: joins when ")
+    assert "gone" not in reason
+
+
+@pytest.mark.parametrize(
+    ("speaks", "language", "fits"),
+    [
+        ({"en", "de"}, "de", True),
+        ({"en", "de"}, "th", False),
+        (set(), "th", True),
+        ({"en"}, None, True),
+    ],
+)
+def test_model_must_be_trained_for_the_language_as_far_as_both_are_known(
+    speaks: set[str], language: str | None, fits: bool
+) -> None:
+    reason = filters.lacks_language(case(deployment(languages=frozenset(speaks)), language=language))
+    assert (reason is None) == fits
+    assert reason is None or reason == f"was not trained for the language '{language}'"
+
+
+def test_preferences_of_the_caller_are_a_reason_and_without_any_there_is_none() -> None:
+    asked = request(preferences=Preferences(ignore=frozenset({"gpu-a"})))
+    assert filters.not_wanted(case(asked=request())) is None
+    assert filters.not_wanted(case(asked=asked)) == "is a provider that the request ignores"

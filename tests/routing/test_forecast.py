@@ -1,17 +1,17 @@
-"""What a deployment is expected to do."""
+"""What a deployment is expected to do, as far as that needs no request."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.routing.forecast import UNKNOWN_SIZE, Latency, believed, best_by_model, dollars, forecast, prior
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.forecast import UNKNOWN_SIZE, Latency, believed, measured, prior, queued, rate
+from gateway.routing.stats import Stats
 from gateway.types import Price
-from tests.routing.samples import deployment, request, route
+from tests.routing.samples import deployment
 
-NOW = 1000.0
 GPU = deployment("gpu-a", slots=4)
-START = Latency(0.3, 0.019)
+BEST = Latency(0.1, 0.01)
+SLOW = Latency(3.0, 0.2)
 
 
 @given(st.floats(0.1, 1000), st.floats(0.1, 1000))
@@ -25,72 +25,47 @@ def test_model_of_unknown_size_counts_as_a_large_one() -> None:
 
 
 def test_unseen_deployment_is_as_good_as_the_best_of_its_model() -> None:
-    best = Latency(0.1, 0.01)
-    assert believed(GPU, Stats(), best, NOW) == best
-    assert believed(GPU, Stats(), None, NOW) == prior(GPU)
+    assert believed(GPU, None, BEST, float("inf")) == BEST
+    assert believed(GPU, None, None, float("inf")) == prior(GPU)
 
 
 def test_fresh_measurement_is_believed_as_it_is() -> None:
-    stats = Stats(ttft=3.0, per_token=0.2, seen=NOW - 9.0)
-    assert believed(GPU, stats, Latency(0.1, 0.01), NOW) == (3.0, 0.2)
+    assert believed(GPU, SLOW, BEST, 9.0) == SLOW
 
 
 def test_stale_measurement_drifts_to_the_best_of_its_model() -> None:
-    best = Latency(0.1, 0.01)
-    ages = [20.0, 60.0, 600.0, 6000.0]
-    beliefs = [believed(GPU, Stats(ttft=3.0, per_token=0.2, seen=NOW - age), best, NOW) for age in ages]
+    beliefs = [believed(GPU, SLOW, BEST, age) for age in (20.0, 60.0, 600.0, 6000.0)]
     assert beliefs == sorted(beliefs, reverse=True)
     assert list(beliefs[1]) == pytest.approx([1.55, 0.105])
     assert list(beliefs[-1]) == pytest.approx([0.1, 0.01])
 
 
 def test_stale_measurement_never_gets_worse() -> None:
-    stats = Stats(ttft=0.05, per_token=0.001, seen=NOW - 500.0)
-    assert list(believed(GPU, stats, Latency(0.1, 0.01), NOW)) == pytest.approx([0.05, 0.001])
+    assert list(believed(GPU, Latency(0.05, 0.001), BEST, 500.0)) == pytest.approx([0.05, 0.001])
 
 
-def test_best_is_the_fastest_measured_deployment_of_each_model() -> None:
-    book, slow, fast = StatsBook(), deployment("gpu-b"), deployment("gpu-c")
-    small = deployment("gpu-d", "llama-3.1-8b-instruct", size=8.0)
-    unseen = deployment("gpu-e", "llama-3.2-1b-instruct", size=1.0)
-    book.deployments = {
-        slow.name: Stats(ttft=2.0),
-        fast.name: Stats(ttft=0.2, per_token=0.03),
-        small.name: Stats(ttft=0.1),
-    }
-    best = best_by_model(route(GPU, slow, fast, small, unseen), book)
-    assert best == {GPU.model: (0.2, 0.03), small.model: (0.1, prior(small).per_token)}
+def test_measurement_without_a_speed_has_that_of_a_model_of_its_size() -> None:
+    assert measured(GPU, Stats(ttft=2.0), 100.0) == (2.0, prior(GPU).per_token)
+    assert measured(GPU, Stats(), 100.0) is None
 
 
-def test_busy_backend_answers_later_and_a_queue_later_still() -> None:
-    seconds = [forecast(request(), GPU, START, flying, 1.0, 100.0).ttft for flying in range(12)]
-    assert seconds[0] == 0.3
-    assert seconds[2] == pytest.approx(0.45)
-    assert seconds == sorted(set(seconds))
-    whole_answer = 0.3 + 0.019 * 100
-    assert seconds[4] == pytest.approx(0.6 + whole_answer / 4)
-    assert seconds[8] == pytest.approx(0.9 + whole_answer * 5 / 4)
+def test_longer_prompt_is_measured_to_take_longer() -> None:
+    stats = Stats(ttft=2.0, per_token=0.1, slope=0.001, offset=1.0)
+    assert [measured(GPU, stats, prompt) for prompt in (0.0, 1000.0, 5000.0)] == [(1.0, 0.1), (2.0, 0.1), (6.0, 0.1)]
 
 
-def test_output_is_the_habit_of_the_route_but_no_more_than_was_asked() -> None:
-    for asked, output in ((None, 300), (50, 50), (5000, 300)):
-        assert forecast(request(max_tokens=asked), GPU, START, 0, 1.0, 300.0).output_tokens == output
-
-
-def test_last_token_comes_after_all_the_others() -> None:
-    outlook = forecast(request(), GPU, START, 0, 1.0, 100.0)
-    assert outlook.seconds == pytest.approx(0.3 + 100 * 0.019)
-
-
-def test_prompt_is_corrected_by_what_the_model_has_counted() -> None:
-    assert forecast(request(prompt_tokens=100), GPU, START, 0, 1.5, 1.0).prompt_tokens == 150
-
-
-def test_price_counts_input_and_output() -> None:
-    priced = deployment(price=Price(1.0, 3.0), location="hosted")
-    assert dollars(priced, 1_000_000, 500_000) == pytest.approx(2.5)
+@given(st.floats(0.0, 100.0), st.floats(0.0, 1000.0), st.integers(1, 64))
+def test_queue_grows_with_each_request_beyond_the_slots(ttft: float, rest: float, slots: int) -> None:
+    waits = [queued(ttft, rest, flying, slots) for flying in range(slots, slots * 3)]
+    assert waits == sorted(waits)
+    assert waits[0] >= ttft * 2
 
 
 def test_unknown_price_is_dear_and_own_hardware_is_free() -> None:
-    assert dollars(deployment(price=None, location="hosted"), 1_000_000, 0) == pytest.approx(10.0)
-    assert dollars(deployment(price=None, location="self_hosted"), 10**9, 10**9) == 0.0
+    assert rate(deployment(price=None, location="hosted")) == pytest.approx((10e-6, 10e-6, 10e-6))
+    assert rate(deployment(price=None, location="self_hosted")) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("cached", "usd"), [(None, 1.0), (0.25, 0.25), (0.0, 0.0)])
+def test_cached_prompt_has_its_own_price_where_there_is_one(cached: float | None, usd: float) -> None:
+    assert rate(deployment(price=Price(1.0, 3.0, cached))) == pytest.approx((1e-6, usd * 1e-6, 3e-6))

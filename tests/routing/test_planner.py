@@ -1,24 +1,19 @@
 """Whom the planner chooses, in what order, and why the others are out."""
 
-from itertools import pairwise
-from typing import NamedTuple
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gateway.errors import GatewayError, NoCandidate, NothingFits, TooLongForAll
-from gateway.routing.filters import FILTERS
-from gateway.routing.planner import PROBE_AGE, PROBE_SHARE, TIE, consider, plan, sift
-from gateway.routing.policy import Candidate, Route, Weights
+from gateway.errors import NoCandidate, NothingFits, TooLongForAll
+from gateway.routing.breaker import FRESH, Breaker, opened
+from gateway.routing.concurrency import Allowance
+from gateway.routing.lane import Candidate
+from gateway.routing.planner import PROBE_AGE, PROBE_SHARE, plan
+from gateway.routing.policy import Route, Weights
 from gateway.routing.stats import Stats, StatsBook
-from gateway.routing.terms import TERMS, to_best
-from gateway.types import ChatRequest, Deployment, Plan, Price, Rejection
+from gateway.types import Deployment, Plan, Preferences, Price, Rejection
 from tests.routing.samples import deployment, request, route
 
 NOW = 1000.0
 MIDDLE = 0.5
-CODES = {"capability", "context", "output", "cost", "latency", "busy", "resting", "ejected"}
 
 
 def book(**stats: Stats) -> StatsBook:
@@ -38,7 +33,7 @@ def first(rules: Route, known: StatsBook, chance: float) -> str:
 
 A, B, C = deployment("a"), deployment("b"), deployment("c")
 MEASURED = Stats(ttft=0.5, per_token=0.01, seen=NOW - 1)
-EJECTED = Stats(ttft=0.5, per_token=0.01, seen=NOW - 1, faults=5, ejections=1, ejected_until=NOW + 3)
+EJECTED = MEASURED._replace(breaker=opened(FRESH, NOW - 2, 0.5, "5 faults in a row"), ejected_until=NOW + 3)
 RESTING = Stats(ttft=0.5, per_token=0.01, seen=NOW - 1, resting_until=NOW + 30, resting_because="quota exhausted")
 
 
@@ -219,142 +214,139 @@ def test_completion_longer_than_every_deployment_gives_is_a_wrong_request() -> N
         plan(request(max_tokens=500), route(deployment("a", max_output=100)), StatsBook(), NOW, MIDDLE)
 
 
-class World(NamedTuple):
-    """Everything that a plan depends on."""
-
-    request: ChatRequest
-    route: Route
-    book: StatsBook
-    chance: float
-
-
-CAPABILITIES = st.frozensets(st.sampled_from(["tools", "vision", "logprobs"]), max_size=2)
-AMOUNTS = st.floats(0.0, 100.0)
+def test_deployment_that_failed_lately_comes_last_when_failures_alone_count() -> None:
+    rules = route(A, B, C, weights=Weights(0.0, 0.0, 0.0, 1.0))
+    known = book(a=MEASURED._replace(failing=0.5, failed=NOW), c=MEASURED._replace(failing=0.1, failed=NOW))
+    assert order(plan(request(), rules, known, NOW, MIDDLE)) == ["b", "c", "a"]
+    forgotten = book(a=MEASURED._replace(failing=0.5, failed=NOW - 3600))
+    assert {first(rules, forgotten, 0.01 + step / 100) for step in range(99)} == {"a", "b", "c"}
 
 
-@st.composite
-def candidates(draw: st.DrawFn) -> tuple[Candidate, ...]:
-    found = []
-    for index in range(draw(st.integers(0, 6))):
-        model = draw(st.sampled_from(["llama-a", "llama-b"]))
-        target = Deployment(
-            name=f"d{index}",
-            backend=draw(st.sampled_from(["b0", "b1", "b2"])),
-            model=model,
-            id=model,
-            kind="vllm",
-            location=draw(st.sampled_from(["self_hosted", "hosted"])),
-            capabilities=draw(CAPABILITIES) | draw(CAPABILITIES),
-            size=draw(st.none() | st.floats(0.5, 500.0)),
-            context=draw(st.none() | st.integers(1, 200_000)),
-            price=draw(st.none() | st.builds(Price, AMOUNTS, AMOUNTS)),
-            slots=draw(st.integers(1, 64)),
-            concurrency=draw(st.none() | st.integers(0, 4)),
-        )
-        found.append(Candidate(target, draw(st.integers(0, 2))))
-    return tuple(found)
+def test_weights_that_are_all_zero_count_cost_and_latency_alike() -> None:
+    rules = route(A, B, weights=Weights(0.0, 0.0, 0.0, 0.0))
+    assert plan(request(), rules, StatsBook(), NOW, MIDDLE).weights == Weights()
+    assert {first(rules, StatsBook(), step / 100) for step in range(100)} == {"a", "b"}
 
 
-@st.composite
-def stats(draw: st.DrawFn) -> Stats:
-    until = st.just(float("-inf")) | st.floats(NOW - 10, NOW + 10)
-    seen = draw(st.none() | st.floats(0.0, 1e4))
-    return Stats(
-        ttft=draw(st.none() | st.floats(0.0, 100.0)) if seen is not None else None,
-        per_token=draw(st.none() | st.floats(0.0, 1.0)),
-        seen=float("-inf") if seen is None else NOW - seen,
-        faults=draw(st.integers(0, 10)),
-        ejected_until=draw(until),
-        resting_until=draw(until),
-        resting_because="asked us to slow down (429)",
-    )
+def test_model_that_does_not_speak_the_language_is_out() -> None:
+    german = deployment("german", languages=frozenset({"en", "de"}))
+    rules = route(german, A, detect=lambda asked: "th")
+    planned = plan(request(), rules, StatsBook(), NOW, MIDDLE)
+    assert order(planned) == ["a"]
+    assert [(out.deployment, out.code) for out in planned.rejected] == [(german, "language")]
+    assert planned.rejected[0].reason == "was not trained for the language 'th'"
 
 
-@st.composite
-def worlds(draw: st.DrawFn) -> World:
-    found = draw(candidates())
-    known = StatsBook()
-    known.deployments = {one.deployment.name: draw(stats()) for one in found if draw(st.booleans())}
-    known.in_flight = draw(st.dictionaries(st.sampled_from(["b0", "b1", "b2"]), st.integers(0, 200)))
-    known.output = draw(st.just({}) | st.builds(lambda tokens: {"chat": tokens}, st.floats(0, 1e5)))
-    known.correction = draw(st.dictionaries(st.sampled_from(["llama-a", "llama-b"]), st.floats(0.25, 4.0)))
-    parts = [draw(st.integers(0, 10)) for _ in Weights._fields]
-    weights = Weights(*[part / sum(parts) for part in parts]) if sum(parts) else Weights()
-    rules = route(
-        candidates=found,
-        weights=weights,
-        max_usd=draw(st.none() | st.floats(0.0, 1.0)),
-        max_ttft=draw(st.none() | st.floats(0.0, 50.0)),
-    )
-    asked = request(
-        prompt_tokens=draw(st.integers(0, 200_000)),
-        max_tokens=draw(st.none() | st.integers(1, 100_000)),
-        needs=draw(CAPABILITIES),
-    )
-    return World(asked, rules, known, draw(st.floats(0, 1, exclude_max=True)))
+def test_language_that_nobody_speaks_is_left_out_of_account() -> None:
+    german = deployment("german", languages=frozenset({"en", "de"}))
+    rules = route(german, deployment("short", context=1), detect=lambda asked: "th")
+    assert order(plan(request(), rules, StatsBook(), NOW, MIDDLE)) == ["german"]
 
 
-def planned(world: World) -> Plan | GatewayError:
-    try:
-        return plan(world.request, world.route, world.book, NOW, world.chance)
-    except (NothingFits, TooLongForAll, NoCandidate) as error:
-        return error
+def test_caller_waits_no_longer_than_for_whoever_is_merely_busy() -> None:
+    known = book(a=RESTING)
+    known.in_flight["b"] = 1
+    with pytest.raises(NoCandidate) as caught:
+        plan(request(), route(A, deployment("b", concurrency=1)), known, NOW, MIDDLE)
+    assert caught.value.retry_after == 1.0
 
 
-@given(worlds())
-def test_plan_is_total_and_the_same_for_the_same_arguments(world: World) -> None:
-    one, other = planned(world), planned(world)
-    if isinstance(one, Plan):
-        assert one == other
-        assert one.choices
-    else:
-        assert isinstance(other, GatewayError)
-        assert (type(one), one.message, one.retry_after) == (type(other), other.message, other.retry_after)
-        assert one.retry_after is None or one.retry_after >= 1
+def test_plan_tells_the_one_in_twenty_time_of_each_choice() -> None:
+    planned = plan(request(), route(A), book(a=MEASURED._replace(tail=4.0)), NOW, MIDDLE)
+    forecast = planned.choices[0].forecast
+    assert forecast.late == pytest.approx(4.0 * forecast.seconds)
 
 
-@given(worlds())
-def test_every_candidate_is_either_a_choice_or_a_rejection_with_a_reason(world: World) -> None:
-    found = planned(world)
-    if not isinstance(found, Plan):
-        return
-    named = [choice.deployment.name for choice in found.choices] + [out.deployment.name for out in found.rejected]
-    assert sorted(named) == sorted(candidate.deployment.name for candidate in world.route.candidates)
-    assert all(out.reason and out.code in CODES for out in found.rejected)
+def test_price_of_a_cached_prefix_decides_where_prompts_are_mostly_cached() -> None:
+    cheap = deployment("cheap", price=Price(1.0, 1.0))
+    caching = deployment("caching", price=Price(2.0, 1.0, 0.1))
+    rules, known = route(cheap, caching, weights=Weights(1.0, 0.0)), StatsBook()
+    assert order(plan(request(prompt_tokens=10_000), rules, known, NOW, MIDDLE))[0] == "cheap"
+    known.cached["chat"] = 0.9
+    assert order(plan(request(prompt_tokens=10_000), rules, known, NOW, MIDDLE))[0] == "caching"
 
 
-@given(worlds())
-def test_nobody_is_chosen_whom_a_filter_rejects_unless_all_are_out_and_it_is_pardoned(world: World) -> None:
-    found = planned(world)
-    passed, rejected = sift(consider(world.request, world.route, world.book, NOW), FILTERS)
-    free = {case.deployment.name for case in passed}
-    pardoned = {out.deployment.name for out in rejected if out.code == "ejected"}
-    chosen = {choice.deployment.name for choice in found.choices} if isinstance(found, Plan) else set()
-    assert chosen == (free or pardoned)
+def test_deployment_in_the_lane_for_two_causes_is_asked_once() -> None:
+    reserves = (Candidate(B, 2, "refused"), Candidate(B, 1, "overloaded"))
+    rules = route(candidates=(Candidate(A), *reserves))
+    both = frozenset({"refused", "overloaded"})
+    planned = plan(request(), rules, StatsBook(), NOW, MIDDLE, both)
+    assert [(choice.deployment.backend, choice.tier) for choice in planned.choices] == [("a", 0), ("b", 1)]
 
 
-@given(worlds())
-def test_score_is_the_weighted_sum_of_ratios_to_the_best(world: World) -> None:
-    found = planned(world)
-    if not isinstance(found, Plan):
-        return
-    scores = dict.fromkeys((choice.deployment.name for choice in found.choices), 0.0)
-    for term, weight in zip(TERMS, found.weights, strict=True):
-        ratios = to_best([term.value(choice.deployment, choice.forecast) for choice in found.choices], term.scale)
-        assert min(ratios) == pytest.approx(1.0)
-        for choice, ratio in zip(found.choices, ratios, strict=True):
-            scores[choice.deployment.name] += weight * ratio
-    for choice in found.choices:
-        assert choice.score == pytest.approx(scores[choice.deployment.name])
+def test_pardon_of_a_deployment_does_not_call_it_from_the_reserve_as_well() -> None:
+    rules = route(candidates=(Candidate(A), Candidate(A, 1, "refused")))
+    planned = plan(request(), rules, book(a=EJECTED), NOW, MIDDLE)
+    assert [(choice.deployment.backend, choice.when) for choice in planned.choices] == [("a", "")]
 
 
-@given(worlds())
-def test_tiers_come_first_and_within_a_tier_nobody_is_passed_by_a_clearly_worse_one(world: World) -> None:
-    found = planned(world)
-    if not isinstance(found, Plan):
-        return
-    tiers = [choice.tier for choice in found.choices]
-    assert tiers == sorted(tiers)
-    ranked = found.choices[1:] if found.reason.startswith("probing") else found.choices
-    for better, worse in pairwise(ranked):
-        assert better.tier < worse.tier or better.score <= worse.score * (1 + TIE) + 1e-9
+def test_wishes_of_one_caller_do_not_lead_for_others() -> None:
+    asked = request(preferences=Preferences(sort="price"))
+    assert plan(asked, route(A, B), StatsBook(), NOW, MIDDLE).leading == frozenset()
+    assert plan(request(), route(A, B), StatsBook(), NOW, MIDDLE).leading == {A.name, B.name}
+
+
+D = deployment("d")
+
+
+def test_breakers_that_have_thrown_out_most_of_a_models_deployments_are_ignored() -> None:
+    known = book(a=EJECTED, b=EJECTED, c=MEASURED)
+    planned = plan(request(), route(A, B, C), known, NOW, MIDDLE)
+    assert sorted(order(planned)) == ["a", "b", "c"]
+    assert planned.rejected == ()
+    half = plan(request(), route(A, B, C, D), known, NOW, MIDDLE)
+    assert sorted(order(half)) == ["c", "d"]
+
+
+def test_breakers_are_believed_when_nobody_of_the_best_tier_is_left_but_others_are() -> None:
+    known = book(a=EJECTED, b=EJECTED, c=EJECTED)
+    lower = route(candidates=(Candidate(A), Candidate(B), Candidate(C), Candidate(D, 1)))
+    assert order(plan(request(), lower, known, NOW, MIDDLE)) == ["d"]
+    small = deployment("small", "llama-3.1-8b-instruct")
+    assert order(plan(request(), route(A, B, C, small), known, NOW, MIDDLE)) == ["small"]
+
+
+def test_ignoring_a_breaker_never_ignores_a_rest() -> None:
+    both = EJECTED._replace(resting_until=NOW + 30, resting_because="refuses our credentials")
+    planned = plan(request(), route(A, B, C, D), book(a=EJECTED, b=EJECTED, c=both), NOW, MIDDLE)
+    assert sorted(order(planned)) == ["a", "b", "d"]
+    assert [(out.deployment, out.code) for out in planned.rejected] == [(C, "resting")]
+
+
+def closed_at(then: float) -> Stats:
+    """A deployment that is a little faster than the others, whose breaker was closed then."""
+    return MEASURED._replace(ttft=0.3, breaker=Breaker(until=then, since=then), ejected_until=then)
+
+
+@pytest.mark.parametrize(("seconds", "share"), [(0.0, 0.1), (10.0, 0.4), (20.0, 0.7), (30.0, 1.0), (60.0, 1.0)])
+def test_deployment_whose_breaker_was_closed_gets_first_places_slowly(seconds: float, share: float) -> None:
+    rules, known = route(A, B, weights=Weights(0.0, 1.0, 0.0)), book(a=closed_at(NOW - seconds), b=MEASURED)
+    chances = [step / 1000 for step in range(1000)]
+    plans = [plan(request(), rules, known, NOW, chance) for chance in chances]
+    assert sum(order(planned)[0] == "a" for planned in plans) / 1000 == pytest.approx(share, abs=0.02)
+    assert all(sorted(order(planned)) == ["a", "b"] for planned in plans)
+
+
+def test_slow_start_is_behind_peers_of_the_same_tier_and_not_behind_others() -> None:
+    rules = route(candidates=(Candidate(A, 0), Candidate(B, 1)))
+    assert {first(rules, book(a=closed_at(NOW), b=MEASURED), step / 50) for step in range(50)} == {"a"}
+
+
+def test_half_open_deployment_has_its_own_place_until_somebody_tries_it() -> None:
+    rules, known = route(A, B, weights=Weights(0.0, 1.0, 0.0)), book(b=MEASURED)
+    known.deployments[A.name] = closed_at(NOW - 1)._replace(breaker=Breaker(False, NOW - 1, NOW - 1))
+    assert order(plan(request(), rules, known, NOW, MIDDLE)) == ["a", "b"]
+    known.started(A, NOW)
+    planned = plan(request(), rules, known, NOW, MIDDLE)
+    assert order(planned) == ["b"]
+    assert [out.code for out in planned.rejected] == ["ejected"]
+    assert order(plan(request(), route(A), known, NOW, MIDDLE)) == ["a"]
+
+
+def test_overloaded_deployment_is_busy_when_it_has_as_many_requests_as_it_bears() -> None:
+    rules, known = route(A, B), book(a=MEASURED, b=MEASURED)
+    known.allowances[A.name] = Allowance(2.4)
+    for _ in range(2):
+        assert sorted(order(plan(request(), rules, known, NOW, MIDDLE))) == ["a", "b"]
+        known.started(A, NOW)
+    assert [(out.deployment, out.code) for out in plan(request(), rules, known, NOW, MIDDLE).rejected] == [(A, "busy")]

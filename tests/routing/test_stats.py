@@ -1,16 +1,19 @@
 """What the stats learn from outcomes."""
 
 import math
+from unittest.mock import ANY
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from gateway.engine.attempt import patience_of
+from gateway.routing.breaker import FAULTS, Breaker, trying
 from gateway.routing.forecast import prior
-from gateway.routing.stats import FAULTS_TO_EJECT, PARKING, UNSEEN, StatsBook, learnt, mean
-from gateway.types import Outcome
-from tests.routing.samples import deployment, fault, outcome, usage
+from gateway.routing.stats import PARKING, UNSEEN, Stats, StatsBook, learnt, mean
+from gateway.types import Choice, Outcome, Timeouts
+from tests.routing.samples import deployment, fault, outcome, request, route, usage, view
 
 GPU = deployment("gpu-a")
 OTHER = deployment("gpu-b")
@@ -95,30 +98,79 @@ def test_error_without_content_teaches_no_latency() -> None:
 
 
 def test_four_faults_in_a_row_do_not_eject_and_the_fifth_does() -> None:
-    faults = [fault(GPU, ended=float(second)) for second in range(FAULTS_TO_EJECT)]
+    faults = [fault(GPU, ended=float(second)) for second in range(FAULTS)]
     assert book_after(*faults[:-1]).of(GPU).ejected_until == NEVER
-    assert book_after(*faults).of(GPU).ejected_until == 4.0 + 5.0
+    assert 4.0 + 4.0 <= book_after(*faults).of(GPU).ejected_until <= 4.0 + 6.0
 
 
-def test_each_further_fault_ejects_again_for_at_most_seven_seconds() -> None:
-    book = book_after(*[fault(GPU)] * FAULTS_TO_EJECT)
-    for second in range(10, 100, 10):
-        book.started(GPU)
-        book.ended(fault(GPU, ended=float(second)))
-        assert book.of(GPU).ejected_until == second + 7.0
+def test_faults_of_requests_that_were_sent_before_prolong_nothing() -> None:
+    known = book_after(*[fault(GPU, ended=1.0)] * FAULTS).of(GPU)
+    book = book_after(*[fault(GPU, ended=1.0)] * 3000)
+    assert book.of(GPU).ejected_until == known.ejected_until
+    assert (book.in_flight, book.asked) == ({"gpu-a": 0}, {GPU.name: 0})
 
 
-def test_ejection_outlives_thousands_of_faults_in_a_row() -> None:
-    faults = 3000
-    book = book_after(*[fault(GPU, ended=1.0)] * faults)
-    assert book.of(GPU).ejected_until == 8.0
-    assert book.in_flight["gpu-a"] == 0
+def test_book_tells_each_transition_once() -> None:
+    book, told = StatsBook(), []
+    for started, verdict in [*[(0.0, "fault")] * 6, (8.0, "ok"), (9.0, "ok"), (10.0, "ok")]:
+        told.append(book.started(GPU, started))
+        told.append(book.ended(outcome(GPU, started + 0.5, started=started, verdict=verdict)))
+    assert [one.state for one in told if one] == ["open", "half_open", "closed"]
+    assert next(one.because for one in told if one) == "5 faults in a row"
+    assert (book.of(GPU).faults, book.of(GPU).ejected_until) == (0, 9.5)
 
 
-def test_ok_ends_an_ejection_and_forgets_the_faults() -> None:
-    book = book_after(*[fault(GPU)] * 7, outcome(GPU, ended=1.0))
-    assert book.of(GPU)[3:6] == (0, 0, NEVER)
-    assert book_after(*[fault(GPU)] * 7, outcome(GPU), *[fault(GPU)] * 4).of(GPU).ejected_until == NEVER
+def test_deployment_is_tried_by_one_request_at_a_time_until_that_has_ended_or_takes_too_long() -> None:
+    book = book_after(*[fault(GPU, ended=1.0)] * FAULTS)
+    book.started(GPU, 10.0)
+    assert book.of(GPU).ejected_until == 10.0 + GPU.timeouts.first_token + 1.0
+    assert book.of(GPU).up(11.0)
+    book.started(GPU, 11.0)
+    book.ended(outcome(GPU, 12.0, started=11.0, verdict="neutral"))
+    assert not book.of(GPU).ejected_until < 13.0
+    book.ended(outcome(GPU, 12.0, started=10.0, verdict="neutral"))
+    assert book.of(GPU).ejected_until <= 12.0
+
+
+@pytest.mark.parametrize(
+    ("breaker", "rests", "up"),
+    [
+        (Breaker(), 0.0, True),
+        (Breaker(False, 20.0, 20.0), 0.0, False),
+        (Breaker(False, 9.0, 9.0), 0.0, True),
+        (trying(Breaker(False, 9.0, 9.0), 9.5, 13.0), 0.0, True),
+        (Breaker(), 11.0, False),
+    ],
+    ids=["closed", "open", "half-open", "being tried", "resting"],
+)
+def test_deployment_is_up_unless_its_breaker_is_open_or_it_rests(breaker: Breaker, rests: float, up: bool) -> None:
+    assert Stats(breaker=breaker, ejected_until=breaker.until, resting_until=rests).up(10.0) == up
+
+
+@pytest.mark.parametrize("error_type", sorted(PARKING))
+def test_what_parks_a_deployment_is_no_matter_of_its_breaker(error_type: str) -> None:
+    stats = book_after(*[fault(GPU, 10.0, error_type=error_type)] * FAULTS).of(GPU)
+    assert stats.breaker.closed
+    assert stats.failing
+
+
+@pytest.mark.parametrize("error_type", ["upstream_rate_limited", "upstream_overloaded"])
+def test_overload_cuts_what_a_deployment_is_sent_at_a_time(error_type: str) -> None:
+    book = book_after(fault(GPU, 10.0, error_type=error_type))
+    assert book.limit(GPU) == int(0.7 * GPU.slots)
+    assert book.limit(OTHER) is None
+
+
+def test_answers_give_an_overloaded_deployment_its_own_limit_back() -> None:
+    target = deployment(concurrency=3)
+    book = book_after(fault(target, 10.0, error_type="upstream_overloaded"))
+    limits = []
+    for second in range(40):
+        limits.append(book.limit(target))
+        book.started(target)
+        book.ended(outcome(target, 11.0 + second))
+    assert limits == [2] * 20 + [None] * 20
+    assert book.allowances == {}
 
 
 def test_neutral_outcome_neither_counts_nor_forgives() -> None:
@@ -237,7 +289,7 @@ class Traffic(RuleBasedStateMachine):
 
     @rule(backend=st.sampled_from(["gpu-a", "gpu-b"]))
     def begin(self, backend: str) -> None:
-        self.book.started(self.known[backend])
+        self.book.started(self.known[backend], self.now)
         self.flying.append((backend, self.now))
 
     @rule(seconds=st.floats(0, 100))
@@ -268,13 +320,9 @@ class Traffic(RuleBasedStateMachine):
         )
         stats = self.book.of(target)
         assert stats.resting_until >= before.resting_until
-        if verdict == "ok":
-            assert (stats.faults, stats.ejections, stats.ejected_until) == (0, 0, NEVER)
-        elif verdict == "neutral":
-            assert (stats.faults, stats.ejected_until) == (before.faults, before.ejected_until)
-        else:
-            assert stats.faults == before.faults + 1
-            assert (stats.ejected_until > self.now) == (stats.faults >= FAULTS_TO_EJECT)
+        assert stats.ejected_until == stats.breaker.until
+        if verdict == "neutral":
+            assert (stats.faults, stats.breaker.closed) == (before.faults, before.breaker.closed)
 
     @invariant()
     def in_flight_is_what_has_begun_and_not_ended(self) -> None:
@@ -282,8 +330,12 @@ class Traffic(RuleBasedStateMachine):
             assert self.book.in_flight.get(backend, 0) == sum(name == backend for name, _ in self.flying)
 
     @invariant()
-    def nobody_is_ejected_for_more_than_seven_seconds(self) -> None:
-        assert all(stats.ejected_until <= self.now + 7.0 for stats in self.book.deployments.values())
+    def nobody_is_out_for_longer_than_a_trial_may_take(self) -> None:
+        assert all(stats.ejected_until <= self.now + 13.0 for stats in self.book.deployments.values())
+
+    @invariant()
+    def allowances_are_of_whole_requests_and_below_the_own_limit(self) -> None:
+        assert all(1 <= one.limit < GPU.slots for one in self.book.allowances.values())
 
     @invariant()
     def latencies_are_finite_and_not_negative(self) -> None:
@@ -293,18 +345,139 @@ class Traffic(RuleBasedStateMachine):
 
 
 TestTraffic = Traffic.TestCase
+TestTraffic.settings = settings(max_examples=50)
 
 
-def test_silence_before_an_answer_in_one_piece_says_nothing_of_its_first_token() -> None:
-    known = learnt(UNSEEN, outcome(GPU, ended=2.0, started=0.0, first=1.0, usage=usage(completion=21)))
-    silent = fault(
-        GPU, 90.0, started=30.0, outcome="timeout", error_type="upstream_first_token_timeout", streamed=False
-    )
-    assert learnt(known, silent)[:3] == known[:3]
-    assert learnt(UNSEEN, silent).ttft is None
+def stalled(seconds: float, ended: float = 1000.0) -> Outcome:
+    """An answer in one piece that was not awaited any longer."""
+    silent = fault(GPU, ended, started=ended - seconds, outcome="timeout", error_type="upstream_first_token_timeout")
+    return silent._replace(streamed=False)
+
+
+def test_answer_in_one_piece_that_was_not_awaited_says_that_the_deployment_is_slow() -> None:
+    stats = learnt(UNSEEN, stalled(26.6))
+    assert stats.per_token == pytest.approx(0.1)
+    assert stats.ttft == pytest.approx(1.0)
+    assert stats.seen == 1000.0
+
+
+@pytest.mark.parametrize("tokens", [1, 10, 256, 4000])
+@pytest.mark.parametrize("needs", [15.0, 60.0, 400.0])
+def test_slow_server_has_more_time_at_each_try_until_it_can_answer(needs: float, tokens: int) -> None:
+    """It is never measured before: every answer takes longer than what is usual for its size."""
+    asked, rules, book = request(max_tokens=tokens), route(GPU, OTHER), StatsBook()
+    times = []
+    for _ in range(15):
+        forecast, stats = view(asked, rules, book).forecast(0), book.of(GPU)
+        choice, measured = Choice(GPU, 1.0, forecast, 0), stats.per_token is not None
+        times.append(patience_of(asked, choice, Timeouts(), False, measured))
+        book.deployments[GPU.name] = learnt(stats, stalled(times[-1]))
+    assert times == sorted(times)
+    assert times[-1] > needs
+
+
+def test_first_answer_is_believed_whatever_the_silences_before_it() -> None:
+    stats = learnt(learnt(UNSEEN, stalled(60.0)), stalled(500.0))
+    answer = outcome(GPU, 1000.0, started=990.0, first=1000.0, usage=usage(completion=90), streamed=False)
+    assert learnt(stats, answer).per_token == pytest.approx(0.1, rel=0.1)
+
+
+def test_server_that_hangs_never_looks_slower_than_its_silences_can_mean() -> None:
+    stats = UNSEEN
+    for _ in range(3000):
+        stats = learnt(stats, stalled(600.0))
+    assert stats.per_token is not None and stats.per_token <= 600.0
+
+
+def test_silence_before_an_answer_in_one_piece_says_nothing_against_what_answers_have_shown() -> None:
+    known = learnt(UNSEEN, outcome(GPU, ended=2.0, started=0.0, first=1.0, usage=usage(completion=11)))
+    assert known.per_token == pytest.approx(0.1)
+    assert learnt(known, stalled(90.0)) == known._replace(failing=0.2, failed=1000.0, breaker=ANY)
 
 
 @pytest.mark.parametrize("retry_after", [301.0, 86_400.0, 1e12])
 def test_deployment_rests_for_five_minutes_at_most(retry_after: float) -> None:
     limited = fault(GPU, 10.0, verdict="neutral", error_type="upstream_rate_limited", retry_after=retry_after)
     assert learnt(UNSEEN, limited).resting_until == 310.0
+
+
+def test_failures_lately_are_a_share_that_attempts_move_by_a_fifth() -> None:
+    stats = learnt(UNSEEN, fault(GPU, 10.0))
+    assert stats.failures(10.0) == pytest.approx(0.2)
+    assert learnt(stats, fault(GPU, 10.0)).failures(10.0) == pytest.approx(0.36)
+    assert learnt(stats, outcome(GPU, 10.0)).failures(10.0) == pytest.approx(0.16)
+    assert UNSEEN.failures(10.0) == 0.0
+
+
+@pytest.mark.parametrize("verdict", ["ok", "fault"])
+def test_attempt_does_not_bring_back_failures_that_were_forgotten(verdict: str) -> None:
+    stats = learnt(learnt(UNSEEN, fault(GPU, 0.0)), fault(GPU, 0.0))
+    after = learnt(stats, outcome(GPU, 3600.0, verdict=verdict))
+    assert after.failures(3600.0) == pytest.approx(0.0 if verdict == "ok" else 0.2, abs=1e-6)
+
+
+def test_failures_end_after_enough_that_went_well() -> None:
+    stats = learnt(UNSEEN, fault(GPU, 0.0))
+    for second in range(60):
+        stats = learnt(stats, outcome(GPU, float(second)))
+    assert stats.failing == 0.0
+
+
+def test_cached_share_of_prompts_is_a_habit_of_the_route_and_never_more_than_all() -> None:
+    book = StatsBook()
+    book.habits("chat", GPU.model, 100, outcome(GPU, usage=usage(100, 20)))
+    assert book.cached == {}
+    book.habits("chat", GPU.model, 100, outcome(GPU, usage=usage(100, 20, cached=80)))
+    book.habits("chat", GPU.model, 100, outcome(GPU, usage=usage(100, 20)))
+    assert book.cached == {"chat": pytest.approx(0.64)}
+    book.habits("search", GPU.model, 100, outcome(GPU, usage=usage(100, 20, cached=5000)))
+    assert book.cached["search"] == 1.0
+
+
+def test_spendings_count_for_an_hour() -> None:
+    book = StatsBook()
+    assert book.spent("chat", 0.0) == 0.0
+    for minute in range(120):
+        book.spend("chat", 0.5, minute * 60.0)
+        book.spend("chat", 0.5, minute * 60.0 + 30)
+    assert book.spent("chat", 7200.0) == pytest.approx(60.0, abs=1.0)
+    assert book.spent("chat", 7200.0 + 3661) == 0.0
+    assert book.spent("search", 7200.0) == 0.0
+
+
+def test_thousands_of_spendings_are_kept_as_a_sum_a_minute() -> None:
+    book = StatsBook()
+    for step in range(20_000):
+        book.spend("chat", 0.001, step / 10)
+    assert len(book.spendings["chat"]) <= 34
+    assert book.spent("chat", 2000.0) == pytest.approx(20.0)
+
+
+def test_ratio_that_one_first_token_in_twenty_exceeds_is_learnt_from_streams() -> None:
+    stats = learnt(UNSEEN, outcome(GPU, started=0.0, ended=1.0, first=1.0))
+    assert learnt(stats, outcome(GPU, started=0.0, ended=9.0, first=9.0)).first_tail == pytest.approx(2.0 * 1.095)
+    assert learnt(stats, outcome(GPU, started=0.0, ended=9.0, first=1.0)).first_tail == pytest.approx(2.0 * 0.995)
+    whole = outcome(GPU, started=0.0, ended=9.0, first=9.0, streamed=False)
+    assert learnt(stats, whole).first_tail == stats.first_tail
+
+
+@pytest.mark.parametrize(("seconds", "exceeds"), [(1.0, False), (2.0, False), (2.1, True)])
+def test_stream_that_was_left_before_its_first_token_counts_if_it_was_silent_for_long(
+    seconds: float, exceeds: bool
+) -> None:
+    stats = learnt(UNSEEN, outcome(GPU, started=0.0, ended=1.0, first=1.0))
+    left = outcome(GPU, started=0.0, ended=seconds, first=None)
+    assert (learnt(stats, left).first_tail > stats.first_tail) == exceeds
+    assert learnt(stats, left).ttft == stats.ttft
+
+
+def test_first_contents_close_the_breaker_of_a_deployment_that_answers_at_length() -> None:
+    book = book_after(*[fault(GPU, ended=1.0)] * FAULTS)
+    assert book.answering(OTHER, 8.0, 8.3) is None
+    told = []
+    for started in (8.0, 9.0):
+        told.append(book.started(GPU, started))
+        told.append(book.answering(GPU, started, started + 0.3))
+    assert [one.state for one in told if one] == ["half_open", "closed"]
+    assert book.of(GPU).ejected_until == 9.3
+    assert book.ended(outcome(GPU, 40.0, started=8.0)) is None
