@@ -26,6 +26,11 @@ PER_BILLION = 0.002  # USD per million tokens and billion active parameters; nob
 STEEPEST = 8.0  # output price over input price; hosts charge up to five times as much
 
 
+FACTS = ("name", "family", "generation", "size", "context", "input", "languages", "image_languages", "base", "src")
+UNPLACED = "is of no model here"
+UNPRICED = "has no price"
+
+
 class Drop(NamedTuple):
     """A price row we do not believe or cannot place, and why."""
 
@@ -43,18 +48,19 @@ class Built(NamedTuple):
 def build(snapshots: Path = SNAPSHOTS) -> Built:
     """models.json from the newest snapshot of each sort; the same input gives the same bytes."""
     models, hosts, prices, licences = (_newest(snapshots, sort) for sort in ("models", "hosts", "prices", "licences"))
-    sources = {prices["source"]: {"date": prices["date"], "is": prices["sources"][prices["source"]]}}
     drops: list[Drop] = []
     priced = dict(_believed(prices, hosts["rows"], models["rows"], drops))
+    _check_refused(_newest(snapshots, "refused"), drops)
     rows = sorted(models["rows"], key=lambda row: str(row["name"]))
     served = {row["name"]: [host for host in hosts["rows"] if host["model"] == row["name"]] for row in rows}
-    entries = [_entry(row, served[row["name"]], priced) for row in rows]
+    spelt = _spellings(rows, served)
+    entries = [_entry(row, _replaced(served[row["name"]], spelt), priced) for row in rows]
     data = {
         "date": max(models["date"], hosts["date"], licences["date"]),
-        "sources": sources,
+        "sources": _sources((models, hosts, prices, licences)),
         "models": entries,
         "licences": _licences(licences, rows),
-        "spellings": _spellings(rows, served),
+        "spellings": spelt,
         "precisions": _precisions(rows, entries),
         "bases": sorted(_bases(rows, hosts["rows"])),
     }
@@ -65,7 +71,7 @@ def build(snapshots: Path = SNAPSHOTS) -> Built:
 def price_fault(price_in: float | None, price_out: float | None, active: float | None) -> str | None:
     """Why a price cannot be right, or None; prices in USD per million tokens, `active` in billions of parameters."""
     if price_in is None or price_out is None:
-        return "has no price"
+        return UNPRICED
     low, high = min(price_in, price_out), max(price_in, price_out)
     if low < 0:
         return "is negative"
@@ -103,7 +109,7 @@ def _believed(prices: Json, hosts: list[Json], models: list[Json], drops: list[D
     for row in prices["rows"]:
         served = model.get(f"{row['at']}/{row['id']}")
         place = "/".join(filter(None, (row["at"], row.get("region"), row["id"])))
-        fault = price_fault(row["input"], row["output"], active[served]) if served else "is of no model here"
+        fault = price_fault(row["input"], row["output"], active[served]) if served else UNPLACED
         if fault:
             drops.append(Drop(place, fault))
         else:
@@ -111,16 +117,65 @@ def _believed(prices: Json, hosts: list[Json], models: list[Json], drops: list[D
             yield place, {"price": price, "max_output": row.get("max_output"), "region": row.get("region")}
 
 
+def _check_refused(refused: Json, drops: list[Drop]) -> None:
+    """A price out of bounds that nobody has looked at fails the build, and so does a refusal without one."""
+    found = {drop.id: drop.reason for drop in drops if drop.reason not in (UNPLACED, UNPRICED)}
+    known = {row["place"] for row in refused["rows"]}
+    if new := sorted(found.keys() - known):
+        told = "; ".join(f"{place} {found[place]}" for place in new)
+        raise ValueError(f"prices out of bounds: {told}. Correct them, or add them to the snapshot `refused`.")
+    if gone := sorted(known - found.keys()):
+        raise ValueError(f"prices that are refused and no longer out of bounds: {', '.join(gone)}")
+
+
+def _sources(snapshots: Iterable[Json]) -> dict[str, Json]:
+    """What each source is, and the day of the snapshot that was made of it."""
+    found: dict[str, Json] = {}
+    for snapshot in snapshots:
+        for name, text in snapshot["sources"].items():
+            known = found.setdefault(name, {"date": snapshot["date"], "is": text})
+            known["date"] = max(known["date"], snapshot["date"])
+    return found
+
+
+def _replaced(hosts: list[Json], spelt: dict[str, str]) -> list[Json]:
+    """Hosts with the canonical name of what each names instead of the model."""
+    return [
+        host | {"replacement": _canonical(host["replacement"], spelt)} if "replacement" in host else host
+        for host in hosts
+    ]
+
+
+def _canonical(text: str, spelt: dict[str, str]) -> str:
+    name = spelt.get(text.lower()) or spelt.get(spellings.key(text))
+    if name is None:
+        raise ValueError(f"no model here is called {text!r}, which a host names as a replacement")
+    return name
+
+
+def _replacement(hosts: list[Json]) -> str | None:
+    """What all hosts that say so name instead of a model; None when they differ."""
+    named = {host["replacement"] for host in hosts if "replacement" in host}
+    return named.pop() if len(named) == 1 else None
+
+
+def _bound(row: Json) -> list[str]:
+    """The licences that hold for a model: its own, and that of the weights it was made from."""
+    return [id for id in (row["licence"], row.get("base_licence")) if id is not None]
+
+
 def _licences(licences: Json, rows: list[Json]) -> list[Json]:
     """What each licence asks; every licence of a model must be there."""
     known = sorted(licences["rows"], key=lambda row: str(row["id"]))
-    if missing := {row["licence"] for row in rows} - {row["id"] for row in known} - {None}:
+    if missing := {id for row in rows for id in _bound(row)} - {row["id"] for row in known}:
         raise ValueError(f"no facts on the licences {sorted(missing)}")
     return [_present({name: value for name, value in row.items() if name != "src"}) for row in known]
 
 
 def _entry(row: Json, hosts: list[Json], priced: dict[str, Json]) -> Json:
-    known = {field: row[field] for field in ("name", "family", "generation", "size", "context", "licence", "input")}
+    known = {field: row.get(field) for field in FACTS}
+    known["licences"] = _bound(row)
+    known["replacement"] = _replacement(hosts)
     known["active"] = row["active"] or row["size"]  # a dense model uses all of it
     known["capabilities"] = capabilities(row)
     known["hosts"] = dict(_own(row)) | dict(_hosted(hosts, priced))
@@ -164,7 +219,9 @@ def _host(host: Json, priced: dict[str, Json]) -> Json:
         for place, row in priced.items()
         if row["region"] and place == f"{kind}/{row['region']}/{id}"
     }
-    facts = {field: host.get(field) for field in ("context", "precision", "retires", "serverless")}
+    facts = {
+        field: host.get(field) for field in ("context", "precision", "retires", "replacement", "serverless", "src")
+    }
     return _present({"id": id, "price": listed.get("price"), "max_output": listed.get("max_output"), **facts}) | (
         {"regions": regions} if regions else {}
     )

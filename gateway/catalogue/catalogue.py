@@ -27,6 +27,7 @@ class Host:
     max_output: int | None
     precision: str | None
     retires: date | None
+    replacement: str | None = None  # canonical name of what the provider names instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,18 @@ class Model:
     active: float | None
     context: int | None
     capabilities: frozenset[str]
-    licence: str | None
+    licences: tuple[str, ...]  # all of them hold: its own, and that of the weights it was made from
     hosts: Mapping[str, tuple[Host, ...]]
-    multimodal: bool = False  # takes images besides text
+    modalities: frozenset[str] = frozenset({"text"})  # what it takes
+    languages: frozenset[str] = frozenset()  # ISO 639-1 codes; empty: its maker names none
+    image_languages: frozenset[str] = frozenset()  # those in which it speaks of images, where these are fewer
+    base: str | None = None  # the model that it was tuned from
+    replacement: str | None = None  # what all hosts that say so name instead; a fact, no instruction
+
+    @property
+    def multimodal(self) -> bool:
+        """Whether it takes images besides text."""
+        return "image" in self.modalities
 
 
 class Catalogue:
@@ -67,7 +77,7 @@ class Catalogue:
         return self._by_name.get(name)
 
     def licence(self, id: str) -> Licence | None:
-        """What the licence of that id (a model's `licence`) asks."""
+        """What the licence of that id (one of a model's `licences`) asks."""
         return self._by_licence.get(id)
 
     def resolve(self, spelling: str) -> Model | None:
@@ -124,9 +134,13 @@ def _model(entry: Json) -> Model:
         active=entry.get("active"),
         context=entry.get("context"),
         capabilities=frozenset(entry["capabilities"]),
-        licence=entry.get("licence"),
+        licences=tuple(entry["licences"]),
         hosts=MappingProxyType(hosts),
-        multimodal="image" in entry["input"],
+        modalities=frozenset(entry["input"]),
+        languages=frozenset(entry.get("languages", ())),
+        image_languages=frozenset(entry.get("image_languages", ())),
+        base=entry.get("base"),
+        replacement=entry.get("replacement"),
     )
 
 
@@ -145,4 +159,5 @@ def _host(row: Json) -> Host:
         max_output=row.get("max_output"),
         precision=row.get("precision"),
         retires=None if retires is None else date.fromisoformat(retires),
+        replacement=row.get("replacement"),
     )

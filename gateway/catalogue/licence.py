@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+from gateway.types import LicenceTerms
+
 
 @dataclass(frozen=True, slots=True)
 class Licence:
@@ -25,6 +27,12 @@ class Licence:
     outputs_improve_others: bool = True  # may outputs be used to improve other models?
     eu_multimodal: bool = False  # its multimodal models are not licensed to those based in the EU
     remarks: tuple[str, ...] = ()
+
+
+def terms(licence: Licence, multimodal: bool) -> LicenceTerms:
+    """A licence as it binds one of its models."""
+    barred = licence.eu_multimodal and multimodal
+    return LicenceTerms(licence.id, licence.name, licence.url, licence.built_with, asks(licence, multimodal), barred)
 
 
 def asks(licence: Licence, multimodal: bool) -> tuple[str, ...]:

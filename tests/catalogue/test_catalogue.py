@@ -215,7 +215,7 @@ def test_own_servers_have_neither_price_nor_retirement(catalogue: Catalogue) -> 
 def test_facts_of_a_mixture_of_experts(catalogue: Catalogue) -> None:
     model = named(catalogue, "llama-4-maverick-17b-128e-instruct")
     assert (model.family, model.generation, model.size, model.active) == ("llama", "4", 400, 17)
-    assert (model.context, model.licence) == (1048576, "llama4")
+    assert (model.context, model.licences) == (1048576, ("llama4",))
     assert model.capabilities == CAPABILITIES
     assert model.hosts["vllm"][0].id == "meta-llama/Llama-4-Maverick-17B-128E-Instruct"
     assert model.hosts["vllm"][1].precision == "fp8"

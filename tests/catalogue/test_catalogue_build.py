@@ -1,5 +1,6 @@
 """The script that compiles the snapshots, and the file it left in the tree."""
 
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -112,3 +113,74 @@ def test_two_models_cannot_share_a_spelling(tmp_path: Path) -> None:
     (tmp_path / "hosts-2999-01-01.json").write_bytes(orjson.dumps(hosts))
     with pytest.raises(ValueError, match="could mean"):
         build.build(tmp_path)
+
+
+def copied(folder: Path) -> Path:
+    for path in build.SNAPSHOTS.glob("*.json"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def changed(folder: Path, sort: str, change: Callable[[Json], None]) -> Path:
+    """All snapshots in a folder, with a newer one of a sort."""
+    data = orjson.loads(max(copied(folder).glob(f"{sort}-*.json")).read_bytes())
+    change(data)
+    (folder / f"{sort}-2999-01-01.json").write_bytes(orjson.dumps(data))
+    return folder
+
+
+def test_a_price_out_of_bounds_that_nobody_refused_fails_the_build(tmp_path: Path) -> None:
+    def dear(data: Json) -> None:
+        row = next(row for row in data["rows"] if row["id"].endswith("llama-v3p3-70b-instruct"))
+        row |= {"input": 900000, "output": 900000}
+
+    with pytest.raises(ValueError, match="llama-v3p3-70b-instruct is above 100 USD"):
+        build.build(changed(tmp_path, "prices", dear))
+
+
+def test_a_refusal_of_a_price_that_is_right_fails_the_build_too(tmp_path: Path) -> None:
+    def more(data: Json) -> None:
+        data["rows"].append({"place": "groq/llama-3.1-8b-instant", "why": "no reason"})
+
+    with pytest.raises(ValueError, match=r"no longer out of bounds: groq/llama-3\.1-8b-instant"):
+        build.build(changed(tmp_path, "refused", more))
+
+
+def test_a_replacement_that_is_no_model_here_fails_the_build(tmp_path: Path) -> None:
+    def unknown(data: Json) -> None:
+        next(row for row in data["rows"] if "replacement" in row)["replacement"] = "nobody/knows-it"
+
+    with pytest.raises(ValueError, match="nobody/knows-it"):
+        build.build(changed(tmp_path, "hosts", unknown))
+
+
+def test_every_fact_in_the_file_has_a_source_and_each_source_a_date(written: Json) -> None:
+    hosts = [host for model in written["models"] for kind in model["hosts"].values() for host in kind]
+    named = [*written["models"], *(host for host in hosts if "price" in host or "retires" in host)]
+    for entry in named:
+        assert entry["src"], entry
+        assert set(entry["src"]) <= written["sources"].keys()
+    for source in written["sources"].values():
+        assert date.fromisoformat(source["date"]) <= date.fromisoformat(written["date"])
+        assert source["is"]
+
+
+@pytest.mark.parametrize(("generation", "count"), [("2", 1), ("3", 1), ("3.1", 8), ("3.2", 8), ("3.3", 8), ("4", 12)])
+def test_the_languages_are_those_of_the_cards(written: Json, generation: str, count: int) -> None:
+    rows = [row for row in written["models"] if row["family"] == "llama" and row["generation"] == generation]
+    said = [row["languages"] for row in rows if "languages" in row]
+    assert said
+    assert {len(languages) for languages in said} == {count}
+    assert all(len(code) == 2 and code.islower() for languages in said for code in languages)
+
+
+def test_of_images_the_vision_models_of_3_2_speak_english_only(written: Json) -> None:
+    limited = {row["name"]: row["image_languages"] for row in written["models"] if "image_languages" in row}
+    assert limited == {name: ["en"] for name in ("llama-3.2-11b-vision-instruct", "llama-3.2-90b-vision-instruct")}
+
+
+def test_hosts_that_name_different_models_leave_no_replacement(written: Json) -> None:
+    named = {row["name"]: row["replacement"] for row in written["models"] if "replacement" in row}
+    assert named["llama-3-8b-instruct"] == "llama-3.1-8b-instruct"
+    assert "llama-3.1-8b-instruct" not in named
+    assert set(named.values()) <= {row["name"] for row in written["models"]}

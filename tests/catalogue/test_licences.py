@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from gateway.catalogue import Catalogue, Licence, build
-from gateway.catalogue.licence import asks
+from gateway.catalogue.licence import asks, terms
 
 COMMUNITY = ("llama2", "llama3", "llama3.1", "llama3.2", "llama3.3", "llama4")
 
@@ -29,7 +29,7 @@ def said(catalogue: Catalogue, id: str, multimodal: bool = False) -> str:
 
 def test_every_model_s_licence_has_facts(catalogue: Catalogue) -> None:
     for model in catalogue.models:
-        assert model.licence is None or licence(catalogue, model.licence).spdx, model.name
+        assert all(licence(catalogue, id).spdx for id in model.licences), model.name
     assert catalogue.licence("proprietary") is None
 
 
@@ -110,3 +110,27 @@ def test_each_notice_names_its_own_version(catalogue: Catalogue) -> None:
 
 def test_a_remark_is_told_too(catalogue: Catalogue) -> None:
     assert "trained on its outputs" in said(catalogue, "gemma")
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("deepseek-r1-distill-llama-8b", ("mit", "llama3.1")),
+        ("deepseek-r1-distill-llama-70b", ("mit", "llama3.3")),
+        ("deepseek-r1", ("mit",)),
+        ("llama-3.3-8b-instruct", ()),
+    ],
+)
+def test_a_model_made_from_a_llama_is_under_the_llama_s_licence_too(
+    catalogue: Catalogue, name: str, ids: tuple[str, ...]
+) -> None:
+    found = catalogue.get(name)
+    assert found is not None
+    assert found.licences == ids
+
+
+@pytest.mark.parametrize(("multimodal", "outside"), [(True, True), (False, False)])
+def test_terms_say_whether_a_model_is_outside_the_eu(catalogue: Catalogue, multimodal: bool, outside: bool) -> None:
+    found = terms(licence(catalogue, "llama4"), multimodal)
+    assert (found.id, found.built_with, found.outside_eu) == ("llama4", "Built with Llama", outside)
+    assert any("European Union" in sentence for sentence in found.asks) is outside
