@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,8 +20,9 @@ END_SECONDS = 0.1  # to wait for the end of a body that is complete, so that its
 class AiohttpResponse:
     """An answer whose headers are here."""
 
-    def __init__(self, inner: aiohttp.ClientResponse) -> None:
+    def __init__(self, inner: aiohttp.ClientResponse, ended: Callable[[], None]) -> None:
         self.inner = inner
+        self.ended: Callable[[], None] | None = ended
         self.status = inner.status
         self.headers: Mapping[str, str] = inner.headers
 
@@ -43,7 +44,7 @@ class AiohttpResponse:
         async for part in self.parts():
             size += len(part)
             if size > limit:
-                raise InvalidResponse(f"The upstream's answer is longer than {limit} bytes.")
+                raise InvalidResponse(f"The upstream sent an answer of more than {limit} bytes.")
             held.append(part)
         return held[0] if len(held) == 1 else b"".join(held)
 
@@ -61,6 +62,9 @@ class AiohttpResponse:
     def close(self) -> None:
         """Give the connection back if its body was read to the end, else close it."""
         self.inner.release()
+        ended, self.ended = self.ended, None
+        if ended is not None:
+            ended()
 
 
 class Connector(aiohttp.TCPConnector):
@@ -92,16 +96,27 @@ class AiohttpTransport:
         self.session: aiohttp.ClientSession | None = None
         self.connector: Connector
         self.urls: dict[str, URL] = {}
+        self.under_way = 0  # calls whose answers are not closed
+        self.unused = False  # by any backend of the policy in force
+        self.closing: asyncio.Task[None] | None = None
 
     async def send(self, call: HttpCall) -> AiohttpResponse:
         """The answer's head; a reused connection that was closed before any byte came back is replaced.
 
         That is nearly always the race with a server that closes idle connections, where nothing was read.
         """
-        session = self.session or self.open()
+        self.under_way += 1
+        try:
+            return await self.answer(self.session or self.open(), call)
+        except BaseException:
+            self.ended()
+            raise
+
+    async def answer(self, session: aiohttp.ClientSession, call: HttpCall) -> AiohttpResponse:
+        """The same."""
         for _ in range(STALE_RETRIES):
             try:
-                return AiohttpResponse(await self.request(session, call))
+                return AiohttpResponse(await self.request(session, call), self.ended)
             except aiohttp.ClientConnectorError as exc:
                 raise Unreachable("No connection to the upstream could be made.") from exc
             except aiohttp.ConnectionTimeoutError as exc:
@@ -110,7 +125,7 @@ class AiohttpTransport:
                 if not self.connector.reused.get():
                     raise Disconnected("The upstream closed the connection without an answer.") from exc
             except (aiohttp.ClientError, ValueError) as exc:
-                raise InvalidResponse("The upstream's answer is not HTTP that can be understood.") from exc
+                raise InvalidResponse("The upstream sent an answer that is not HTTP.") from exc
         raise Disconnected("The upstream closed several reused connections without an answer.")
 
     async def request(self, session: aiohttp.ClientSession, call: HttpCall) -> aiohttp.ClientResponse:
@@ -139,7 +154,25 @@ class AiohttpTransport:
         )
         return self.session
 
+    def ended(self) -> None:
+        """A call is over."""
+        self.under_way -= 1
+        self.rest()
+
+    def serving(self, urls: Collection[str]) -> None:
+        """Close all connections when the last call is over, if no backend has an address any more."""
+        self.unused = not urls
+        self.rest()
+
+    def rest(self) -> None:
+        """Close the session where nobody needs it; a late call opens another."""
+        if self.unused and not self.under_way and self.session is not None:
+            session, self.session = self.session, None
+            self.closing = asyncio.get_running_loop().create_task(session.close())
+
     async def close(self) -> None:
         """Close all connections."""
+        if self.closing is not None:
+            await self.closing
         if self.session is not None:
             await self.session.close()

@@ -32,6 +32,11 @@ REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 REGION_OF_URL = re.compile(r"//[\w.-]*\bbedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
 
 
+def replays(request: ChatRequest, deployment: Deployment) -> bool:
+    """Where Llama may call tools, Bedrock has no stream, and a whole answer is replayed as one."""
+    return request.stream and is_llama(deployment.id) and may_call(request.body)
+
+
 class Bedrock(HttpProvider):
     """POST {url}/model/{id}/converse and converse-stream, signed with AWS's chain of credentials or a bearer key."""
 
@@ -42,6 +47,11 @@ class Bedrock(HttpProvider):
         timeouts=Timeouts(connect=3, first_token=15, first_token_last=60, idle=30, total=900),
         keepalive=50,
         capabilities=frozenset({"tools", "vision"}),
+        offers=frozenset(),
+        whole=replays,
+        signs=(TOKEN, "AWS_ACCESS_KEY_ID", "AWS_PROFILE"),
+        regions=REGIONS,
+        region="us-east-1",
     )
 
     def __init__(
@@ -67,8 +77,8 @@ class Bedrock(HttpProvider):
         return HttpCall("POST", url, self.headers, body, deployment.timeouts.connect)
 
     async def answer(self, request: ChatRequest, deployment: Deployment) -> AsyncIterator[list[Chunk]]:
-        """The answer; where Llama may call tools, Bedrock has no stream, and a whole answer is replayed as one."""
-        replay = request.stream and is_llama(deployment.id) and may_call(request.body)
+        """The answer in canonical chunks as they arrive, or one chunk when the request does not stream."""
+        replay = replays(request, deployment)
         # Converse does not say who answers, so it is the model that is asked.
         asked = replace(request, model=deployment.id, stream=request.stream and not replay)
         batches = cast("Any", super().answer(asked, deployment))  # an async generator, which can be closed

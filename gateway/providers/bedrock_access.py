@@ -91,7 +91,7 @@ class Held:
     async def read(self, limit: int) -> bytes:
         """The body."""
         if len(self.body) > limit:
-            raise InvalidResponse(f"The upstream's answer is longer than {limit} bytes.")
+            raise InvalidResponse(f"The upstream sent an answer of more than {limit} bytes.")
         return self.body
 
     async def end(self) -> None:

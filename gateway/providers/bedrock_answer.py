@@ -93,7 +93,7 @@ def usage_of(said: object) -> Json | None:
 
 
 def count(value: object) -> int | None:
-    """A number of tokens; None for anything else."""
+    """A number of tokens, or of a block; None for anything else."""
     return value if isinstance(value, int) and value >= 0 else None
 
 
@@ -121,8 +121,8 @@ class EventDecoder(Decoder):
         self.head = head
         self.redacted = redacted
         self.events = EventSplitter(backend)
-        self.calls: dict[object, int] = {}  # a block's index -> the number of its call
-        self.unfilled: set[object] = set()  # blocks of calls that have no arguments yet
+        self.calls: dict[int | None, int] = {}  # a block's index -> the number of its call
+        self.unfilled: set[int | None] = set()  # blocks of calls that have no arguments yet
 
     def split(self, part: bytes) -> list[bytes]:
         """Each event: its kind, a newline, its JSON."""
@@ -160,7 +160,7 @@ class EventDecoder(Decoder):
 
     def delta(self, kind: bytes, said: Json) -> Json | None:
         """What an event adds to the message."""
-        block = said.get("contentBlockIndex")
+        block = count(said.get("contentBlockIndex"))
         if kind == b"messageStart":
             return {"role": "assistant", "content": ""}
         if kind == b"contentBlockStart":
@@ -171,7 +171,7 @@ class EventDecoder(Decoder):
             return self.arguments(block, "{}")
         return None
 
-    def started(self, block: object, start: object) -> Json | None:
+    def started(self, block: int | None, start: object) -> Json | None:
         """The beginning of a block, which for a tool call says its name."""
         use = start.get("toolUse") if isinstance(start, dict) else None
         if use is None:
@@ -181,7 +181,7 @@ class EventDecoder(Decoder):
         self.unfilled.add(block)
         return {"tool_calls": [{"index": number, **call}]}
 
-    def added(self, block: object, delta: object) -> Json | None:
+    def added(self, block: int | None, delta: object) -> Json | None:
         """More of a block: text, thoughts or a piece of a call's arguments."""
         if not isinstance(delta, dict):
             return None
@@ -194,7 +194,7 @@ class EventDecoder(Decoder):
             return self.arguments(block, text)
         return None
 
-    def arguments(self, block: object, text: str) -> Json | None:
+    def arguments(self, block: int | None, text: str) -> Json | None:
         """A piece of a call's arguments."""
         if text:
             self.unfilled.discard(block)

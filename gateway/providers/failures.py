@@ -131,7 +131,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return seconds
     try:
         until, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("date", ""))
-        return max(0.0, (until - now).total_seconds())
+        return min(LONGEST_WAIT, max(0.0, (until - now).total_seconds()))
     except (ValueError, TypeError, OverflowError):
         return None  # neither seconds nor a date, or no Date beside it to compare with
 

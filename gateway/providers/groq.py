@@ -16,6 +16,7 @@ class Groq(OpenAICompatible):
         credential="GROQ_API_KEY",
         needs_key=True,
         timeouts=Timeouts(connect=3, first_token=5, first_token_last=30, idle=10, total=120),
+        offers=frozenset({"json_object"}),
     )
     prefix = "/openai/v1"
 

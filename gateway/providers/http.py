@@ -12,6 +12,8 @@ from gateway.types import Backend, ChatRequest, Chunk, Deployment, ServedModel
 
 ERROR_LIMIT = 64 << 10  # bytes of an error body
 ANSWER_LIMIT = 16 << 20  # bytes of an answer in one piece
+JSON = "application/json"  # where a stream was asked for: an error, most likely
+PAGES = ("text/html", "application/xhtml+xml")
 SECRET_LENGTH = 8  # characters below which a header's value is no secret
 
 
@@ -51,7 +53,12 @@ class HttpProvider(ABC):
         return body
 
     def cleaned(self, error: UpstreamError) -> UpstreamError:
-        """An error without our credentials, wherever they came from, and not longer than it needs to be."""
+        """An error that names the backend, without our credentials, wherever they came from, and not too long.
+
+        A transport and a framing know no backend: they say `the upstream`.
+        """
+        if "ackend '" not in error.message:
+            error.message = error.logged = named(error.message, self.backend.name)
         for secret in self.secrets:
             error.message = error.message.replace(secret, "[redacted]")
             error.logged = error.logged.replace(secret, "[redacted]")
@@ -78,12 +85,15 @@ class HttpProvider(ABC):
                 if response.status != 200:
                     body = await beginning(response)
                     raise self.error(deployment, response.status, response.headers, body)
-                if not request.stream or is_json(response):
+                kind = content_type(response)
+                if not request.stream or kind == JSON:
                     whole = self.completion(await response.read(ANSWER_LIMIT), request)  # raises what it complains of
                     if request.stream:
                         raise not_promised(self.backend.name, "a whole answer where a stream was asked for")
                     yield [whole]
                     return
+                if kind in PAGES:
+                    raise not_promised(self.backend.name, "a page where a stream was asked for")
                 decoder = self.decoder(request, deployment)
                 async for part in response.parts():
                     chunks = decoder.feed(part)
@@ -101,14 +111,17 @@ class HttpProvider(ABC):
 
     async def models(self) -> list[ServedModel]:
         """What the upstream says it serves."""
-        response = await self.transport.send(self.models_call())
         try:
-            if response.status != 200:
-                body = self.redacted(await beginning(response))
-                raise self.cleaned(failure(self.backend.name, "", response.status, response.headers, body))
-            return self.models_listed(await response.read(ANSWER_LIMIT))
-        finally:
-            response.close()
+            response = await self.transport.send(self.models_call())
+            try:
+                if response.status != 200:
+                    body = self.redacted(await beginning(response))
+                    raise failure(self.backend.name, "", response.status, response.headers, body)
+                return self.models_listed(await response.read(ANSWER_LIMIT))
+            finally:
+                response.close()
+        except UpstreamError as exc:
+            raise self.cleaned(exc) from exc.__cause__
 
 
 def secrets_of(backend: Backend) -> tuple[str, ...]:
@@ -118,22 +131,28 @@ def secrets_of(backend: Backend) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in words if len(word) >= SECRET_LENGTH))
 
 
+def named(sentence: str, backend: str) -> str:
+    """A sentence about `the upstream` as one about a backend."""
+    said = sentence.replace("The upstream", f"Backend '{backend}'", 1)
+    return said.replace("the upstream", f"backend '{backend}'", 1)
+
+
 async def beginning(response: Response) -> bytes:
     """The beginning of an error's body: what comes before the limit, or before it breaks off, says enough."""
-    held = b""
+    held = bytearray()
     try:
         async for part in response.parts():
             held += part
             if len(held) >= ERROR_LIMIT:
                 break
     except UpstreamError:
-        return held  # the status alone tells what it was
-    return held[:ERROR_LIMIT]
+        return bytes(held)  # the status alone tells what it was
+    return bytes(held[:ERROR_LIMIT])
 
 
-def is_json(response: Response) -> bool:
-    """Whether an answer is a single JSON document, where a stream was asked for: an error, most likely."""
-    return response.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+def content_type(response: Response) -> str:
+    """What an answer says it is, in lower case and without parameters."""
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def not_promised(backend: str, what: str) -> InvalidResponse:

@@ -12,8 +12,8 @@ from gateway.errors import Disconnected, InvalidResponse, UpstreamError
 BUFFER = 64 << 10  # bytes that are held for a reader who is slower than the upstream
 HEAD_LIMIT = 64 << 10  # bytes of an answer's head
 CUT = "The upstream closed the connection in the middle of its answer."
-TOO_LONG = f"The upstream's answer has a head of more than {HEAD_LIMIT} bytes."
-NOT_HTTP = "The upstream's answer is not HTTP that can be understood."
+TOO_LONG = f"The upstream sent an answer with a head of more than {HEAD_LIMIT} bytes."
+NOT_HTTP = "The upstream sent an answer that is not HTTP."
 
 
 class Connection(asyncio.Protocol):

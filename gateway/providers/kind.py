@@ -1,10 +1,17 @@
 """What is true of every backend of one provider kind, unless its YAML says otherwise."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.types import Timeouts
+from gateway.types import ChatRequest, Deployment, Timeouts
 
 CHAT = frozenset({"tools", "json_schema", "logprobs"})
+SERVED = frozenset({"n", "json_object"})  # what a server can do with any model
+
+
+def streams(request: ChatRequest, deployment: Deployment) -> bool:
+    """A stream that is asked for comes piece by piece."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +30,11 @@ class Kind:
     cold: float = 0.0  # seconds that a model may take to load before its first token
     slots: int = 64  # requests that it is assumed to work on at once
     capabilities: frozenset[str] | None = None  # what it can pass on of a model's; None: all of it
+    offers: frozenset[str] = SERVED  # what it can do whatever the model
+    whole: Callable[[ChatRequest, Deployment], bool] = streams  # whether a stream shows nothing before it is whole
+    signs: tuple[str, ...] = ()  # variables any of which shows an account that has no `credential`
+    shared: bool = False  # its `credential` is set on many machines for other ends: an account is not used unasked
+    regions: tuple[str, ...] = ()  # variables that say in which region an account is used
+    region: str | None = None  # which one, where they do not
+    prefill: Mapping[str, bool] | None = None  # of a body whose last message is to be continued; None: it cannot
+    transport: bool = True  # goes through the gateway's transport, which honours `proxy` and `tls`

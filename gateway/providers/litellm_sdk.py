@@ -12,6 +12,7 @@ import orjson
 
 from gateway.errors import Disconnected, ModelGone, Rejected, Unreachable, UpstreamError
 from gateway.providers.failures import failure
+from gateway.providers.finish import Endings
 from gateway.providers.http import not_promised, secrets_of
 from gateway.providers.kind import Kind
 from gateway.providers.port import Transport
@@ -115,6 +116,7 @@ class LiteLlm:
         telemetry="litellm",
         needs_url=False,  # the library knows its hosts' addresses
         timeouts=Timeouts(connect=3, first_token=15, first_token_last=90, idle=30, total=600),
+        transport=False,  # the library has connections of its own
     )
 
     def __init__(self, backend: Backend, transport: Transport) -> None:
@@ -139,9 +141,10 @@ class LiteLlm:
         if not request.stream:
             yield [self.whole(found.model_dump(exclude_none=True))]
             return
+        endings = Endings(self.backend.name)
         try:
             while (piece := await self.asked(anext(found, None), deployment)) is not None:
-                yield [self.piece(piece.model_dump(exclude_none=True), found)]
+                yield [self.piece(piece.model_dump(exclude_none=True), found, endings)]
         finally:
             await found.aclose()
 
@@ -188,9 +191,10 @@ class LiteLlm:
             choice.pop("provider_specific_fields", None)
             choice.setdefault("message", {}).setdefault("content", None)
             choice["message"].pop("provider_specific_fields", None)
+        Endings(self.backend.name).mend(choices)
         return Chunk(orjson.dumps(body), body)
 
-    def piece(self, body: Json, stream: Any) -> Chunk:
+    def piece(self, body: Json, stream: Any, endings: Endings) -> Chunk:
         """A piece of a stream as a chunk, without what the library makes up: an end, or tokens counted by itself."""
         made_up = getattr(stream, "received_finish_reason", True) is None
         for choice in body.setdefault("choices", []):
@@ -200,6 +204,7 @@ class LiteLlm:
                 choice["finish_reason"] = None
         if "usage" in body and not any(getattr(chunk, "usage", None) for chunk in stream.chunks):
             del body["usage"]
+        endings.mend(body["choices"])
         return Chunk(orjson.dumps(body), body)
 
     def meaning(self, exc: Exception, model: str) -> UpstreamError:

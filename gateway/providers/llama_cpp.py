@@ -2,7 +2,7 @@
 
 from gateway.providers.kind import Kind
 from gateway.providers.openai_compatible import OpenAICompatible
-from gateway.types import ChatRequest, Deployment, Json, Timeouts
+from gateway.types import Json, Timeouts
 
 
 class LlamaCpp(OpenAICompatible):
@@ -14,12 +14,14 @@ class LlamaCpp(OpenAICompatible):
         location="self_hosted",
         timeouts=Timeouts(connect=2, first_token=30, first_token_last=120, idle=60, total=1800),
         keepalive=3,
+        prefill={},
         slots=4,
     )
 
-    def body(self, request: ChatRequest, deployment: Deployment) -> Json:
+    odd: tuple[str, ...] = ("tool_choice",)
+
+    def reword(self, body: Json) -> None:
         """It knows no named tool choice, and its templates show tools also when none is wanted."""
-        body = super().body(request, deployment)
         choice = body.get("tool_choice")
         if choice == "none":
             body.pop("tools", None)
@@ -29,4 +31,3 @@ class LlamaCpp(OpenAICompatible):
                 tool for tool in body.get("tools") or [] if (tool.get("function") or {}).get("name") == name
             ]
             body["tool_choice"] = "required"
-        return body

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 
-import orjson
-
 from gateway.errors import UpstreamError
 from gateway.providers.decoder import Decoder
-from gateway.providers.failures import CONTEXT, complaint
+from gateway.providers.failures import CONTEXT, complaint, spoken
 from gateway.providers.kind import Kind
 from gateway.providers.llama_cpp import LlamaCpp
 from gateway.providers.openai_compatible import StreamDecoder
-from gateway.types import ChatRequest, Chunk, Deployment, Json, Timeouts
+from gateway.types import ChatRequest, Deployment, Json, Timeouts
 
 BAD_REQUEST, NOT_FOUND = 400, 404
 GONE = ("model_not_found", "model_not_loaded")
@@ -28,15 +26,17 @@ class LmStudio(LlamaCpp):
         keepalive=3,
         slots=4,
         capabilities=frozenset({"tools", "json_schema", "vision"}),
+        offers=frozenset({"json_object"}),
     )
 
-    def body(self, request: ChatRequest, deployment: Deployment) -> Json:
+    odd = ("tool_choice", "response_format")
+
+    def reword(self, body: Json) -> None:
         """It knows no `json_object`, but a schema of any object; of tool choices it knows what llama.cpp knows."""
-        body = super().body(request, deployment)
+        super().reword(body)
         wanted = body.get("response_format")
         if isinstance(wanted, dict) and wanted.get("type") == "json_object":
             body["response_format"] = ANY_OBJECT
-        return body
 
     def error(self, deployment: Deployment, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """A model that is not there may be a 400 here."""
@@ -50,8 +50,9 @@ class LmStudio(LlamaCpp):
 class LmStudioDecoder(StreamDecoder):
     """A stream that is refused starts under status 200 and says why in an event without a status."""
 
-    def chunk(self, data: bytes) -> Chunk | None:
-        """One event as a chunk; a prompt that does not fit is no fault of the server."""
-        if b'"error"' in data and CONTEXT.search(complaint(data).message):
-            data = orjson.dumps({"error": {"message": complaint(data).message, "code": BAD_REQUEST}})
-        return super().chunk(data)
+    def refusal(self, body: Json) -> UpstreamError:
+        """A prompt that does not fit is no fault of the server."""
+        message = spoken(body).message
+        if CONTEXT.search(message):
+            body = {"error": {"message": message, "code": BAD_REQUEST}}
+        return super().refusal(body)

@@ -53,6 +53,7 @@ class Ollama(HttpProvider):
         cold=330,
         slots=1,
         capabilities=frozenset({"tools", "json_schema", "vision"}),
+        offers=frozenset({"json_object"}),
     )
 
     def __init__(self, backend: Backend, transport: Transport) -> None:

@@ -66,6 +66,7 @@ class Replicate(HttpProvider):
         cold=300,
         slots=32,
         capabilities=frozenset(),
+        offers=frozenset(),
     )
 
     def __init__(self, backend: Backend, transport: Transport, sleep: Sleep = asyncio.sleep) -> None:

@@ -45,7 +45,7 @@ def input_of(request: ChatRequest, deployment: Deployment) -> Json:
     """The model's input: all turns in one prompt that no other template is put around. Raises Rejected."""
     asked = request.body
     check(asked, deployment.backend)
-    old = is_llama_2(f"{deployment.model} {deployment.id}")
+    old = is_llama_2(f"{deployment.model} {deployment.id} {deployment.base}")
     said = turns(asked["messages"], deployment.backend)
     found = {name: asked[name] for name in SAME if asked.get(name) is not None}
     found |= {"prompt": llama_2(said) if old else llama_3(said), "prompt_template": "{prompt}"}

@@ -7,14 +7,14 @@ import orjson
 
 from gateway.errors import UpstreamError
 from gateway.providers.decoder import Decoder
-from gateway.providers.failures import complaint
+from gateway.providers.failures import complaint, spoken
 from gateway.providers.kind import Kind
 from gateway.providers.openai_compatible import OpenAICompatible, StreamDecoder
-from gateway.types import ChatRequest, Chunk, Deployment, Json, Timeouts
+from gateway.types import ChatRequest, Deployment, Json, Timeouts
 
-TOO_LARGE, UNPROCESSABLE = 413, 422
+TOO_LARGE, UNPROCESSABLE, FAILED = 413, 422, 500
 TOO_LONG = re.compile(r"`inputs` (tokens \+|must have less than)")
-ENDED = frozenset({"eos_token", "stop_sequence"})
+FORMS = ("json_object", "json_schema")
 STATUSES = {
     "validation": UNPROCESSABLE,
     "template_error": UNPROCESSABLE,
@@ -31,15 +31,27 @@ class Tgi(OpenAICompatible):
         telemetry="tgi",
         location="self_hosted",
         timeouts=Timeouts(connect=2, first_token=12, first_token_last=120, idle=20, total=600),
+        offers=frozenset({"json_object"}),  # it passes over `n`
     )
 
+    odd = ("response_format",)
+
+    def reword(self, body: Json) -> None:
+        """A schema is called `value` here, and it stands also where any object will do."""
+        wanted = body.get("response_format")
+        if isinstance(wanted, dict) and wanted.get("type") in FORMS:
+            form = wanted.get("json_schema")
+            schema = form.get("schema") if isinstance(form, dict) else None
+            body["response_format"] = {"type": "json_object", "value": schema or {"type": "object"}}
+
     def mend(self, body: Json) -> bool:
-        """OpenAI's word for an answer that ended by itself, and a tool's arguments as text, not as an object."""
+        """A tool's arguments as text, not as an object."""
         changed = False
         for choice in body["choices"]:
-            if choice.get("finish_reason") in ENDED:
-                choice["finish_reason"], changed = "stop", True
-            for function in functions(choice):
+            piece = choice.get("delta") or choice.get("message")
+            if not isinstance(piece, dict) or not piece.get("tool_calls"):
+                continue
+            for function in functions(piece["tool_calls"]):
                 if isinstance(function.get("arguments"), dict):
                     function["arguments"], changed = orjson.dumps(function["arguments"]).decode(), True
         return changed
@@ -56,27 +68,24 @@ class Tgi(OpenAICompatible):
 class TgiDecoder(StreamDecoder):
     """A failure in a stream is an event in the same words as under a status of its own."""
 
-    def chunk(self, data: bytes) -> Chunk | None:
-        """One event as a chunk, its error with the status that it would have had."""
-        if b'"error"' in data and (message := complaint(data).message):
-            data = orjson.dumps({"error": {"message": message, "code": fitting(status_of(data), message)}})
-        return super().chunk(data)
+    def refusal(self, body: Json) -> UpstreamError:
+        """An error with the status that it would have had."""
+        if message := spoken(body).message:
+            body = {"error": {"message": message, "code": fitting(status_of(body), message)}}
+        return super().refusal(body)
 
 
-def functions(choice: Json) -> list[Json]:
-    """The functions that a choice calls."""
-    piece = choice.get("message") or choice.get("delta")
-    calls = piece.get("tool_calls") if isinstance(piece, dict) else None
-    found = [call.get("function") for call in calls or [] if isinstance(call, dict)] if isinstance(calls, list) else []
+def functions(calls: object) -> list[Json]:
+    """The functions that are called."""
+    found = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
     return [function for function in found if isinstance(function, dict)]
 
 
-def status_of(data: bytes) -> int:
+def status_of(event: Json) -> int:
     """The status that an error event stands for: by its type, or as newer versions write it."""
-    event = orjson.loads(data)  # which was JSON, for it had a message
     error = event.get("error")
     said = error.get("http_status_code") if isinstance(error, dict) else STATUSES.get(str(event.get("error_type")))
-    return said if isinstance(said, int) else 500
+    return said if isinstance(said, int) else FAILED
 
 
 def fitting(status: int, message: str) -> int:

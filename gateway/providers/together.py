@@ -2,11 +2,11 @@
 
 from gateway.providers.kind import Kind
 from gateway.providers.openai_compatible import OpenAICompatible
-from gateway.types import Json, Timeouts
+from gateway.types import Timeouts
 
 
 class Together(OpenAICompatible):
-    """OpenAI's API, but an answer that ended by itself says `eos`."""
+    """OpenAI's API; an answer that ended by itself may say `eos`."""
 
     kind = Kind(
         "together",
@@ -16,10 +16,3 @@ class Together(OpenAICompatible):
         needs_key=True,
         timeouts=Timeouts(connect=3, first_token=12, first_token_last=60, idle=30, total=600),
     )
-
-    def mend(self, body: Json) -> bool:
-        """`eos` is OpenAI's `stop`."""
-        ended = [choice for choice in body["choices"] if choice.get("finish_reason") == "eos"]
-        for choice in ended:
-            choice["finish_reason"] = "stop"
-        return bool(ended)

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -16,6 +16,9 @@ OUR_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.E
 TARGETS = 1000  # URLs that are remembered in parts
 MAX_AGE = 300.0  # seconds of a connection: after that a changed DNS entry is seen
 END_SECONDS = 0.1  # to wait for the end of a body that is complete, so that its connection can be reused
+
+
+Address = tuple[str, str, int]  # scheme, host and port
 
 
 class Target(NamedTuple):
@@ -51,7 +54,7 @@ class Answer:
             held.append(body)
             size += len(body)
         if size > limit:
-            raise InvalidResponse(f"The upstream's answer is longer than {limit} bytes.")
+            raise InvalidResponse(f"The upstream sent an answer of more than {limit} bytes.")
         return b"".join(held)
 
     async def end(self) -> None:
@@ -78,6 +81,7 @@ class Pool:
         self.keepalive = keepalive
         self.idle: list[Connection] = []
         self.timer: asyncio.TimerHandle | None = None
+        self.left = False  # no backend is there any more: nothing is kept
 
     def take(self) -> Connection | None:
         """The connection that was used last, unless it may have been closed by now."""
@@ -93,7 +97,7 @@ class Pool:
         """Keep a connection for the next request, or close it."""
         now = connection.loop.time()
         whole = connection.complete and not connection.parts and connection.reusable and not connection.closed
-        if not whole or now - connection.born > MAX_AGE:
+        if not whole or self.left or now - connection.born > MAX_AGE:
             connection.abort()
             return
         connection.idle_since = now
@@ -133,8 +137,10 @@ class PooledTransport:
     def __init__(self, keepalive: float, tls: ssl.SSLContext | None = None) -> None:
         self.keepalive = keepalive
         self.tls = tls
-        self.pools: dict[tuple[str, str, int], Pool] = {}
+        self.pools: dict[Address, Pool] = {}
         self.targets: dict[str, Target] = {}
+        self.served: frozenset[Address] = frozenset()  # where backends are, and where some were
+        self.left: frozenset[Address] | None = frozenset()  # where none is any more; None: anywhere
 
     async def send(self, call: HttpCall) -> Answer:
         """The answer's head.
@@ -195,7 +201,25 @@ class PooledTransport:
     def pool(self, target: Target) -> Pool:
         """The pool of an address."""
         key = target[:3]
-        return self.pools.get(key) or self.pools.setdefault(key, Pool(self.keepalive))
+        return self.pools.get(key) or self.new_pool(key)
+
+    def new_pool(self, key: Address) -> Pool:
+        """A pool; where no backend is any more, only requests that are under way still ask, and it keeps nothing."""
+        pool = self.pools[key] = Pool(self.keepalive)
+        pool.left = self.left is None or key in self.left
+        return pool
+
+    def serving(self, urls: Collection[str]) -> None:
+        """Keep no connections to addresses that backends had before and have no more; without any, none at all."""
+        used = frozenset(target_of(url)[:3] for url in urls)
+        self.served |= used
+        self.left = self.served - used if used else None
+        for key in [key for key in self.pools if self.left is None or key in self.left]:
+            pool = self.pools.pop(key)
+            pool.left = True
+            pool.close()
+        for key, pool in self.pools.items():
+            pool.left = self.left is None or key in self.left
 
     def context(self) -> ssl.SSLContext:
         """The TLS context, with the system's authorities unless others were given; made when first needed."""
@@ -212,11 +236,11 @@ class PooledTransport:
 def unreachable(exc: OSError | UnicodeError) -> Unreachable:
     """Why no connection could be made, without the address; trouble of our own is nobody else's fault."""
     if isinstance(exc, ssl.SSLCertVerificationError):
-        return Unreachable(f"The upstream's certificate is not good: {exc.verify_message}.")
+        return Unreachable(f"The upstream has a certificate that is not good: {exc.verify_message}.")
     if isinstance(exc, ssl.SSLError):
         return Unreachable("The upstream does not speak TLS as we do.")
     if isinstance(exc, socket.gaierror | UnicodeError):
-        return Unreachable("The upstream's host name is not known.")
+        return Unreachable("The upstream has a host name that is not known.")
     if isinstance(exc, ConnectionRefusedError):
         return Unreachable("The upstream refuses connections: nothing listens there.")
     error = Unreachable(f"No connection to the upstream could be made ({exc.strerror or 'no reason given'}).")
@@ -240,7 +264,7 @@ def request_of(call: HttpCall, target: Target) -> bytes:
     """The bytes of a request; raises InvalidResponse for a header that HTTP cannot carry."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in call.headers.items()])
     if lines.count("\n") != len(call.headers) or lines.count("\r") != len(call.headers):
-        raise InvalidResponse("A header of the backend in the policy holds a line break.")
+        raise InvalidResponse("A header for the upstream holds a line break; correct it in the policy.")
     length = b"" if call.method == "GET" else b"content-length: %d\r\n" % len(call.body)
     head = call.method.encode("ascii") + target.start + lines.encode("latin-1", "replace") + length
     return b"%b\r\n%b" % (head, call.body)

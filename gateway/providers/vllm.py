@@ -14,4 +14,5 @@ class Vllm(OpenAICompatible):
         location="self_hosted",
         timeouts=Timeouts(connect=2, first_token=12, first_token_last=120, idle=20, total=600),
         keepalive=3,
+        prefill={"continue_final_message": True, "add_generation_prompt": False},
     )

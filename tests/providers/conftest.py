@@ -1,4 +1,4 @@
-"""One running llama.cpp server with the toy model behind all provider tests of a session."""
+"""One running llama.cpp server with the toy model behind all provider tests of a session, and what was heard of it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.demo.fleet import DemoFleet, ServerSpec
+
+from .tapes import Tapes
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +19,9 @@ def llama_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (server,) = runner.run(fleet.start([spec], tmp_path_factory.mktemp("toy")))
         yield server.url
         runner.run(fleet.stop())
+
+
+@pytest.fixture(scope="session")
+def tapes(llama_url: str) -> Tapes:
+    """The session's recorded answers."""
+    return Tapes(llama_url)

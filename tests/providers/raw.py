@@ -60,8 +60,8 @@ class RawServer:
         self._tasks.add(task)
         try:
             await self._serve(self._connections, reader, writer)
-        except (asyncio.IncompleteReadError, OSError):
-            pass  # the client has left
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
+            pass  # the client has left, or the server has
         finally:
             self._tasks.discard(task)
             self.ended.release()

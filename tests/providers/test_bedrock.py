@@ -33,7 +33,8 @@ from gateway.providers.bedrock_access import Chain, Keys
 from gateway.providers.transport import PooledTransport
 from gateway.types import Backend, Deployment
 
-from .test_contract import TOOL, Answer, ask, asking
+from .asking import TOOL, Answer, ask
+from .asking import question as asking
 from .upstreams import Link
 
 ROOT = Path(__file__).parents[2]

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -65,9 +66,46 @@ def test_nothing_is_read_after_damage() -> None:
 def test_an_event_that_grows_without_end_is_refused() -> None:
     splitter = EventSplitter("main")
     huge = message(EVENT, bytes(EVENT_LIMIT * 2))
-    assert splitter.feed(huge[:EVENT_LIMIT]) == [] and splitter.broken is None
-    assert splitter.feed(huge[EVENT_LIMIT : EVENT_LIMIT + 1]) == []
+    assert splitter.feed(huge[:11]) == [] and splitter.broken is None
+    assert splitter.feed(huge[11:12]) == []  # the last byte of what says how long it will be
     assert "more than" in str(splitter.broken)
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_an_event_may_be_as_long_as_the_limit_and_no_longer(over: int) -> None:
+    head = len(message(EVENT, b""))
+    found, broken = split(message(EVENT, bytes(EVENT_LIMIT - head + over)), 1 << 16)
+    assert (len(found), broken is None) == ((1, True) if not over else (0, False))
+
+
+class Counted(bytearray):
+    """Bytes that count how many of them are taken or moved."""
+
+    work = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        found = super().__getitem__(place)
+        self.work += len(found) if isinstance(found, bytearray) else 1
+        return found
+
+
+def test_a_long_event_in_single_bytes_is_gone_over_once() -> None:
+    one = message(EVENT, bytes(EVENT_LIMIT // 4))
+    splitter = EventSplitter("main")
+    splitter.held = held = Counted()
+    events = [event for place in range(len(one)) for event in splitter.feed(one[place : place + 1])]
+    assert len(events) == 1 and splitter.broken is None
+    assert held.work <= len(one) + 100
+
+
+@given(st.data(), st.lists(st.binary(max_size=40), max_size=6))
+def test_any_cut_gives_the_same_events(data: st.DataObject, payloads: list[bytes]) -> None:
+    stream = b"".join(message(EVENT, payload) for payload in payloads)
+    places = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=10)))
+    splitter = EventSplitter("main")
+    parts = [stream[start:end] for start, end in zip([0, *places], [*places, len(stream)], strict=True)]
+    events = [event for part in parts for event in splitter.feed(part)]
+    assert events == [b"messageStart\n" + payload for payload in payloads] and splitter.broken is None
 
 
 def test_many_events_are_not_one_that_is_too_long() -> None:

@@ -15,9 +15,10 @@ from gateway.errors import (
     RateLimited,
     Rejected,
     ServerFault,
+    Unreachable,
     UpstreamError,
 )
-from gateway.providers.http import ANSWER_LIMIT, ERROR_LIMIT
+from gateway.providers.http import ANSWER_LIMIT, ERROR_LIMIT, beginning
 from gateway.providers.openai_compatible import OpenAICompatible
 from gateway.providers.port import HttpCall
 from gateway.types import Backend, ChatRequest, Deployment
@@ -265,3 +266,54 @@ async def test_a_whole_answer_in_place_of_a_stream_is_never_taken_for_a_piece_of
     except UpstreamError:
         return
     assert all("delta" in choice for chunk in found for choice in chunk["choices"])
+
+
+class Broken:
+    """A transport that fails."""
+
+    def __init__(self, error: UpstreamError) -> None:
+        self.error = error
+
+    async def send(self, call: HttpCall) -> Canned:
+        raise self.error
+
+    async def close(self) -> None:
+        return
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (Unreachable("The upstream refuses connections."), "Backend 'main' refuses connections."),
+        (Unreachable("No connection to the upstream within 2 s."), "No connection to backend 'main' within 2 s."),
+        (Disconnected("Backend 'main' hung up on the upstream."), "Backend 'main' hung up on the upstream."),
+    ],
+)
+async def test_an_error_of_the_connection_names_the_backend(error: UpstreamError, sentence: str) -> None:
+    made = OpenAICompatible(Backend("main", "openai_compatible", "http://127.0.0.1:8000"), Broken(error))
+    with pytest.raises(type(error)) as asked:
+        await anext(made.answer(ChatRequest("r1", "llama", {"messages": []}), DEPLOYMENT))
+    with pytest.raises(type(error)) as listed:
+        await made.models()
+    for caught in (asked.value, listed.value):
+        assert caught.message == caught.logged == str(caught) == sentence
+
+
+async def test_what_an_upstream_says_of_upstreams_is_left_as_it_is() -> None:
+    answer = Canned(b'{"error": {"message": "The upstream is odd."}}', status=400)
+    with pytest.raises(Rejected) as caught:
+        await sizes(answer)
+    assert caught.value.message.endswith("The upstream is odd.")
+
+
+async def test_a_stream_that_is_a_page_is_an_invalid_response_and_is_not_read() -> None:
+    answer = Canned(b"<!doctype html>" * 1000, headers={"content-type": "Text/HTML; charset=utf-8"})
+    with pytest.raises(InvalidResponse, match="Backend 'main' sent a page where a stream was asked for"):
+        await sizes(answer)
+    assert answer.taken == 0 and answer.closed
+
+
+async def test_an_error_in_single_bytes_is_gone_over_once() -> None:
+    answer = Canned(*[b"x"] * (2 * ERROR_LIMIT), status=500)
+    assert await beginning(answer) == b"x" * ERROR_LIMIT
+    assert answer.taken == ERROR_LIMIT

@@ -31,6 +31,7 @@ from gateway.errors import (
     Unreachable,
     UpstreamError,
 )
+from gateway.providers.finish import Endings
 from gateway.providers.litellm_sdk import FIELDS, LiteLlm, allowed, load
 from gateway.providers.transport import PooledTransport
 from gateway.types import Backend, Deployment
@@ -211,8 +212,11 @@ def test_an_end_that_the_library_makes_up_is_none() -> None:
     body = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     cut = SimpleNamespace(received_finish_reason=None, chunks=[])
     whole = SimpleNamespace(received_finish_reason="stop", chunks=[])
-    assert provider().piece(orjson.loads(orjson.dumps(body)), cut).body["choices"][0]["finish_reason"] is None
-    assert provider().piece(body, whole).body["choices"][0]["finish_reason"] == "stop"
+    assert (
+        provider().piece(orjson.loads(orjson.dumps(body)), cut, Endings("main")).body["choices"][0]["finish_reason"]
+        is None
+    )
+    assert provider().piece(body, whole, Endings("main")).body["choices"][0]["finish_reason"] == "stop"
 
 
 @pytest.mark.asyncio

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.providers.kind import Kind
 from gateway.providers.registry import KINDS, provider_class
+from gateway.types import ChatRequest, Deployment
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +33,36 @@ def test_the_limits_of_every_kind_are_in_order(name: str) -> None:
 def test_a_kind_that_needs_a_key_says_where_it_comes_from_and_has_an_address(name: str) -> None:
     kind = provider_class(name).kind
     assert (kind.credential is not None, kind.url is not None) == (kind.needs_key, kind.needs_key)
+
+
+@pytest.mark.parametrize(
+    ("name", "offers"),
+    [
+        ("vllm", {"n", "json_object"}),
+        ("llama_cpp", {"n", "json_object"}),
+        ("ollama", {"json_object"}),
+        ("lmstudio", {"json_object"}),
+        ("tgi", {"json_object"}),
+        ("groq", {"json_object"}),
+        ("bedrock", set()),
+        ("replicate", set()),
+    ],
+)
+def test_a_kind_says_what_it_can_do_whatever_the_model(name: str, offers: set[str]) -> None:
+    assert provider_class(name).kind.offers == offers
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_only_bedrock_replays_a_whole_answer_as_a_stream_and_only_where_tools_may_be_called(name: str) -> None:
+    whole = provider_class(name).kind.whole
+    deployment = Deployment("main/llama", "main", "llama", "meta.llama3-3-70b-instruct-v1:0", name, "hosted")
+    other = replace(deployment, id="mistral.mistral-large-2407-v1:0")
+    asked = ChatRequest("r1", "llama", {"messages": [], "tools": [{}]}, stream=True)
+    assert whole(asked, deployment) is (name == "bedrock")
+    assert not whole(asked, other)
+    assert not whole(replace(asked, stream=False), deployment)
+    assert not whole(replace(asked, body={"messages": []}), deployment)
+    assert not whole(replace(asked, body={**asked.body, "tool_choice": "none"}), deployment)
 
 
 def test_a_class_of_ones_own_is_found_by_its_place() -> None:

@@ -70,7 +70,8 @@ def test_no_other_template_is_put_around_the_prompt() -> None:
 
 
 def test_llama_2_has_its_template_and_its_word_for_the_limit() -> None:
-    for to in (deployment("meta/llama-2-70b-chat"), deployment("deployments/acme/chat", "llama-2-70b-chat")):
+    tuned = deployment("deployments/acme/chat", "acme-7b", base="codellama-7b-instruct")
+    for to in (deployment("meta/llama-2-70b-chat"), deployment("deployments/acme/chat", "llama-2-70b-chat"), tuned):
         assert translate.input_of(asking(max_tokens=5), to) == {
             "prompt": "[INST] Hello [/INST]",
             "prompt_template": "{prompt}",

@@ -1,5 +1,7 @@
 """What only TGI's provider must get right: its errors, its words, a tool's arguments."""
 
+from types import NoneType
+
 import orjson
 import pytest
 
@@ -57,6 +59,19 @@ async def test_a_tools_arguments_are_text(llama_url: str) -> None:
     assert all(isinstance(orjson.loads(call["function"]["arguments"]), dict) for call in calls)
 
 
+@pytest.mark.asyncio
+async def test_any_object_is_a_schema_of_its_own_words(llama_url: str) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    for form, value in (
+        ({"type": "json_object"}, {"type": "object"}),
+        ({"type": "json_schema", "json_schema": {"name": "place", "schema": schema}}, schema),
+    ):
+        _, body = await asked("tgi", llama_url, question(response_format=form))
+        assert body["response_format"] == {"type": "json_object", "value": value}
+    _, body = await asked("tgi", llama_url, question())
+    assert "response_format" not in body
+
+
 def decoder() -> TgiDecoder:
     """A decoder of a stream."""
     return TgiDecoder(Tgi(Backend("main", "tgi", "http://t"), PooledTransport(keepalive=3)), DEPLOYMENT)
@@ -70,9 +85,10 @@ def decoder() -> TgiDecoder:
         ({"error": "Template error: roles must alternate", "error_type": "template_error"}, Rejected),
         ({"error": "Something new", "error_type": "something_new"}, ServerFault),
         ({"error": {"message": ""}}, ServerFault),
+        ("error", NoneType),  # no error, but nonsense, of which one piece is passed over
     ],
 )
-def test_an_error_event_of_any_version_has_its_meaning(event: dict[str, object], meaning: type[Exception]) -> None:
+def test_an_error_event_of_any_version_has_its_meaning(event: object, meaning: type[Exception]) -> None:
     reader = decoder()
     assert reader.feed(b"data: " + orjson.dumps(event) + b"\n\n") == []
     assert type(reader.failure) is meaning

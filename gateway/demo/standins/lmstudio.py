@@ -4,16 +4,13 @@ from collections.abc import AsyncGenerator, Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.routing import BaseRoute, Route
 
-from gateway.demo.standins.hosted import Asked, Desk, Refusal, Streamed, as_json, hosted, respond
-from gateway.demo.standins.llama import Llama, LlamaError
-from gateway.demo.standins.plain import Plain
-from gateway.demo.standins.script import Script
+from gateway.demo.standins.hosted import Asked, Desk, Refusal, Streamed, as_json, respond
+from gateway.demo.standins.llama import LlamaError
+from gateway.demo.standins.plain import Plain, server
 from gateway.demo.standins.wire import Json, Manner, dump, is_done
 
-BASE = "/v1"
 MODELS = ("llama-3.1-8b-instruct",)
 CONTEXT = 8192
 
@@ -57,6 +54,15 @@ class LmStudio(Plain):
         """One row of the model list."""
         return {"id": id, "object": "model", "owned_by": "organization_owner"}
 
+    def routes(self) -> Sequence[BaseRoute]:
+        """Its own list, which says more of a model."""
+        return [Route("/api/v0/models", self.listed)]
+
+    async def listed(self, request: Request) -> Response:
+        """GET that list."""
+        row = {"type": "llm", "compatibility_type": "gguf", "state": "loaded", "loaded_context_length": self.context}
+        return as_json({"object": "list", "data": [{"id": id, "object": "model", **row} for id in self.ids]})
+
 
 class Window(Desk):
     """Refuses what LM Studio does not know, and refuses streams inside of them."""
@@ -82,21 +88,4 @@ async def only(frame: bytes) -> AsyncGenerator[bytes, None]:
     yield frame
 
 
-def app(
-    llama_url: str,
-    *,
-    key: str | None = None,
-    models: Sequence[str] = MODELS,
-    context: int = CONTEXT,
-    script: Script | None = None,
-) -> ASGIApp:
-    """An LM Studio in front of the llama.cpp server at a URL; without a key it is open, as it usually is."""
-    llama = Llama(llama_url)
-    voice = LmStudio(models, context)
-
-    async def listed(request: Request) -> Response:
-        row = {"type": "llm", "compatibility_type": "gguf", "state": "loaded", "loaded_context_length": context}
-        return as_json({"object": "list", "data": [{"id": id, "object": "model", **row} for id in models]})
-
-    more = [Route("/api/v0/models", listed)]
-    return hosted(llama, Window(voice, llama, key, models), voice.manner, BASE, script, more)
+app = server(LmStudio, MODELS, CONTEXT, Window)

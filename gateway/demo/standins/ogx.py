@@ -4,16 +4,13 @@ from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.routing import BaseRoute, Route
 
-from gateway.demo.standins.hosted import Desk, as_json, hosted
-from gateway.demo.standins.llama import Llama, LlamaError
-from gateway.demo.standins.plain import Plain
-from gateway.demo.standins.script import Script
+from gateway.demo.standins.hosted import as_json
+from gateway.demo.standins.llama import LlamaError
+from gateway.demo.standins.plain import Plain, server
 from gateway.demo.standins.wire import Json, Manner, event, is_done
 
-BASE = "/v1"
 MODELS = ("vllm/meta-llama/Llama-3.1-8B-Instruct",)
 CONTEXT = 8192
 VERSION = "1.2.0"
@@ -49,22 +46,14 @@ class Ogx(Plain):
         facts = {"model_type": "llm", "provider_id": "vllm", "provider_resource_id": id.partition("/")[2]}
         return {**super().row(id), "owned_by": "ogx", "custom_metadata": facts}
 
+    def routes(self) -> Sequence[BaseRoute]:
+        """Its version."""
+        return [Route("/v1/version", version)]
+
 
 async def version(request: Request) -> Response:
     """The version number."""
     return as_json({"version": VERSION})
 
 
-def app(
-    llama_url: str,
-    *,
-    key: str | None = None,
-    models: Sequence[str] = MODELS,
-    context: int = CONTEXT,
-    script: Script | None = None,
-) -> ASGIApp:
-    """An OGX in front of the llama.cpp server at a URL; without a key it is open."""
-    llama = Llama(llama_url)
-    voice = Ogx(models, context)
-    more = [Route("/v1/version", version)]
-    return hosted(llama, Desk(voice, llama, key, models), voice.manner, BASE, script, more)
+app = server(Ogx, MODELS, CONTEXT)

@@ -31,10 +31,12 @@ class Timed:
 
 
 def llama_body(asked: Json) -> Json:
-    """The llama.cpp request for a native chat request; ValueError in Ollama's words if the format is not one."""
+    """The llama.cpp request for a native chat request; ValueError in Ollama's words if it cannot be one."""
     options = asked.get("options") or {}
     body: Json = {name: options[name] for name in SAME if options.get(name) is not None}
     kept = fit(asked["messages"], options.get("num_ctx") or NUM_CTX)
+    if asked.get("truncate") is False and kept != asked["messages"]:
+        raise ValueError("the input length exceeds the context length")
     body["messages"] = [message for turn in kept for message in _openai(turn)]
     if (options.get("num_predict") or -1) > 0:
         body["max_tokens"] = options["num_predict"]

@@ -1,12 +1,18 @@
 """The voice of servers that answer as OpenAI does and differ in their errors: a base, and llama.cpp's answers."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Protocol
 
 from starlette.requests import Request
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
-from gateway.demo.standins.hosted import Asked, Refusal, bare_id
-from gateway.demo.standins.llama import LlamaError, Piece, Pieces
+from gateway.demo.standins.hosted import Asked, Desk, Refusal, bare_id, hosted
+from gateway.demo.standins.llama import Llama, LlamaError, Piece, Pieces
+from gateway.demo.standins.script import Script
 from gateway.demo.standins.wire import Json, Manner
+
+BASE = "/v1"
 
 
 class Plain:
@@ -82,3 +88,41 @@ class Plain:
     def models(self, ids: Sequence[str]) -> object:
         """The body of the model list."""
         return {"object": "list", "data": [self.row(id) for id in ids]}
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """What it serves besides."""
+        return ()
+
+
+class App(Protocol):
+    """Makes a stand-in."""
+
+    def __call__(
+        self,
+        llama_url: str,
+        *,
+        key: str | None = None,
+        models: Sequence[str] = (),
+        context: int = 0,
+        script: Script | None = None,
+    ) -> ASGIApp:
+        """A server in front of the llama.cpp server at a URL, usually with its own models; without a key it is open."""
+        ...
+
+
+def server(voice: type[Plain], usual: Sequence[str], room: int, desk: type[Desk] = Desk) -> App:
+    """What makes stand-ins with a voice; `usual` models and `room` of context are theirs unless told otherwise."""
+
+    def app(
+        llama_url: str,
+        *,
+        key: str | None = None,
+        models: Sequence[str] = (),
+        context: int = 0,
+        script: Script | None = None,
+    ) -> ASGIApp:
+        llama = Llama(llama_url)
+        own = voice(models or usual, context or room)
+        return hosted(llama, desk(own, llama, key, own.ids), own.manner, BASE, script, own.routes())
+
+    return app

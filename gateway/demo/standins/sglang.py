@@ -1,16 +1,10 @@
 """A stand-in for SGLang's server: errors without a wrapper, but with one in a stream, and a sentence of its own."""
 
-from collections.abc import Sequence
-
-from starlette.types import ASGIApp
-
-from gateway.demo.standins.hosted import Asked, Desk, Refusal, hosted
-from gateway.demo.standins.llama import Llama, LlamaError, Piece
-from gateway.demo.standins.plain import Plain
-from gateway.demo.standins.script import Script
+from gateway.demo.standins.hosted import Asked, Refusal
+from gateway.demo.standins.llama import LlamaError, Piece
+from gateway.demo.standins.plain import Plain, server
 from gateway.demo.standins.wire import DONE, Json, Manner, event, is_done
 
-BASE = "/v1"
 MODELS = ("meta-llama/Llama-3.1-8B-Instruct",)
 CONTEXT = 8192
 TYPES = {400: "BadRequest", 404: "NotFoundError", 503: "ServiceUnavailable"}
@@ -56,15 +50,4 @@ class Sglang(Plain):
         return {**super().row(id), "owned_by": "sglang", "root": id, "max_model_len": self.context}
 
 
-def app(
-    llama_url: str,
-    *,
-    key: str | None = None,
-    models: Sequence[str] = MODELS,
-    context: int = CONTEXT,
-    script: Script | None = None,
-) -> ASGIApp:
-    """An SGLang in front of the llama.cpp server at a URL; without a key it is open."""
-    llama = Llama(llama_url)
-    voice = Sglang(models, context)
-    return hosted(llama, Desk(voice, llama, key, models), voice.manner, BASE, script)
+app = server(Sglang, MODELS, CONTEXT)

@@ -1,17 +1,14 @@
 """A stand-in for Text Generation Inference: `{error, error_type}`, a 422 for everything wrong, words of its own."""
 
 import json
-from collections.abc import Sequence
 
-from starlette.types import ASGIApp
+from starlette.responses import Response
 
-from gateway.demo.standins.hosted import Asked, Desk, Refusal, hosted
-from gateway.demo.standins.llama import Llama, LlamaError, Piece
-from gateway.demo.standins.plain import Plain
-from gateway.demo.standins.script import Script
+from gateway.demo.standins.hosted import Asked, Desk, Refusal, respond
+from gateway.demo.standins.llama import LlamaError, Piece
+from gateway.demo.standins.plain import Plain, server
 from gateway.demo.standins.wire import Json, Manner, event, is_done
 
-BASE = "/v1"
 MODELS = ("meta-llama/Llama-3.1-8B-Instruct", "tgi")  # the second is what its users write
 CONTEXT = 8192
 USUAL = {
@@ -64,15 +61,18 @@ class Tgi(Plain):
         return {**message, "tool_calls": calls} if calls else message
 
 
-def app(
-    llama_url: str,
-    *,
-    key: str | None = None,
-    models: Sequence[str] = MODELS,
-    context: int = CONTEXT,
-    script: Script | None = None,
-) -> ASGIApp:
-    """A TGI in front of the llama.cpp server at a URL; without a key it is open."""
-    llama = Llama(llama_url)
-    voice = Tgi(models, context)
-    return hosted(llama, Desk(voice, llama, key, models), voice.manner, BASE, script)
+class Window(Desk):
+    """Wants the schema of an answer as `value`; the schema of OpenAI's shape it does not see."""
+
+    async def _answer(self, asked: Asked) -> Response:
+        wanted = asked.body.get("response_format")
+        if wanted is None:
+            return await super()._answer(asked)
+        if not isinstance(wanted, dict) or wanted.get("type") not in ("json", "json_object") or "value" not in wanted:
+            said = "Failed to deserialize the JSON body into the target type: response_format: missing field `value`"
+            return respond(Refusal(422, refuse(422, said)))
+        form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted["value"]}}
+        return await super()._answer(Asked({**asked.body, "response_format": form}, asked.id))
+
+
+app = server(Tgi, MODELS, CONTEXT, Window)

@@ -47,3 +47,10 @@ def test_a_tool_call_cut_short_is_mere_content() -> None:
 def test_zero_counts_are_left_out_as_go_does() -> None:
     piece = Piece({"choices": [{"finish_reason": "stop"}]}, {"prompt_tokens": 0, "completion_tokens": 2})
     assert final(piece, Timed(0, 9)) == {"done": True, "done_reason": "stop", "total_duration": 9, "eval_count": 2}
+
+
+def test_what_must_not_be_cut_short_and_does_not_fit_is_refused() -> None:
+    asked = {"messages": [{"role": "user", "content": "x" * 400}], "options": {"num_ctx": 50}}
+    assert len(llama_body(asked)["messages"][0]["content"]) == 200
+    with pytest.raises(ValueError, match="context length"):
+        llama_body({**asked, "truncate": False})
