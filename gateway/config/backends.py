@@ -6,9 +6,10 @@ from pathlib import Path as PathName
 from stat import S_ISREG
 
 from gateway.config import addresses
+from gateway.config.choices import TimeoutsSpec
 from gateway.config.context import Context
 from gateway.config.problems import Path, clean
-from gateway.config.schema import BackendSpec, TimeoutsSpec
+from gateway.config.schema import BackendSpec
 from gateway.providers.kind import Kind
 from gateway.providers.registry import KINDS, provider_class
 from gateway.types import Backend, Timeouts
@@ -44,6 +45,7 @@ def server(name: str, spec: BackendSpec, context: Context) -> Server:
     key, off = credential(name, spec, kind, context)
     check_headers(spec, path, context)
     check_files(spec, path, context)
+    check_transport(spec, kind, path, context)
     if not spec.models and context.shaped.whole((*path, "models")):
         message = f"The backend '{name}' serves no models, so it is never used. List them under `models`, or remove it."
         context.report.add("LG035", path, message, key=True)
@@ -140,6 +142,14 @@ def check_files(spec: BackendSpec, path: Path, context: Context) -> None:
         if file and context.env is not None and not context.unread(file) and (fault := unreadable(file)):
             message = f"The file of `tls.{key}` of '{path[1]}' cannot be used: {fault}. Correct its path."
             context.report.add("LG024", (*path, "tls", key), message)
+
+
+def check_transport(spec: BackendSpec, kind: Kind, path: Path, context: Context) -> None:
+    """`proxy` and `tls` are written only where they will be honoured."""
+    written = {"proxy": spec.proxy, "tls": spec.tls.ca or spec.tls.cert or spec.tls.key}
+    for key in (key for key, value in written.items() if value and not kind.transport):
+        message = f"`{key}` of '{path[1]}' would do nothing: the kind {kind.name} has connections of its own. Remove it"
+        context.report.add("LG036", (*path, key), f"{message}, or use a kind that speaks to the host itself.", key=True)
 
 
 def unreadable(file: str) -> str:

@@ -3,7 +3,7 @@
 from gateway.config.backends import HEADER_VALUE
 from gateway.config.context import Context
 from gateway.config.problems import Path, clean
-from gateway.config.routes import DEFAULT
+from gateway.config.reach import DEFAULT
 from gateway.routing.policy import key_digest
 from gateway.types import Caller
 

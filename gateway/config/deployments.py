@@ -1,54 +1,65 @@
 """Deployments of a policy: what is true of each model at each backend, from the file, else the catalogue."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from gateway.catalogue import Host, Model
+from gateway.catalogue.retirement import notice
 from gateway.config.backends import Server
 from gateway.config.context import Context
 from gateway.config.problems import Path, clean
 from gateway.config.schema import DeploymentSpec, ModelSpec
-from gateway.types import Deployment, Price
-
-SOON = timedelta(days=90)
+from gateway.types import Deployment, ModelFacts, Price
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A deployment, and why it is switched off if its backend is."""
+    """A deployment, why it is switched off if its backend is, and why its licence bars it for everybody here."""
 
     deployment: Deployment
     off: str | None = None
+    barred: str | None = None
 
 
-def served(servers: dict[str, Server], context: Context) -> list[Served]:
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What the routes choose from."""
+
+    servers: Mapping[str, Server]
+    served: Mapping[str, Sequence[Served]]  # by model
+    spellings: Mapping[str, frozenset[str]]  # canonical name -> every other way it may be asked for
+
+
+def served(servers: dict[str, Server], models: Mapping[str, ModelFacts], context: Context) -> list[Served]:
     """Every deployment of the file, checked."""
-    check_bases(context)
     found = []
     for name, spec in context.file.backends.items():
         server = servers[name]
-        for model, facts in spec.models.items():
-            found.append(Served(deployment(server, model, facts, context), server.off))
+        for model, written in spec.models.items():
+            one = deployment(server, models[model], written, context)
+            found.append(Served(one, server.off, barred(one, models[model], context)))
     return found
 
 
-def check_bases(context: Context) -> None:
-    """Each declared model's base is in the catalogue."""
-    names = [model.name for model in context.catalogue.models]
-    for name, spec in context.file.models.items():
-        if spec.base is not None and context.catalogue.get(spec.base) is None:
-            message = f"The base `{clean(spec.base)}` of '{name}' is not in the catalogue. Correct it, or leave it out."
-            hint = context.near_model(spec.base, names)
-            context.report.add("LG042", ("models", name, "base"), message, hint)
+def barred(found: Deployment, facts: ModelFacts, context: Context) -> str | None:
+    """Why the licence of its model keeps a deployment from us."""
+    terms = next((one for one in facts.licences if one.outside_eu), None)
+    if terms is None or context.file.org.region != "eu":
+        return None
+    message = (
+        f"The licence of {found.name} ({terms.name}) is not granted to organisations in the EU, so no route uses it. "
+        f"Leave it out; with an agreement of your own, write `models: {{{found.model}: {{licence: ours}}}}`."
+    )
+    context.report.add("LG049", ("backends", found.backend, "models", found.model), message, key=True)
+    return f"is under the {terms.name}, which is not granted to organisations in the EU"
 
 
-def deployment(server: Server, model: str, spec: DeploymentSpec, context: Context) -> Deployment:
+def deployment(server: Server, facts: ModelFacts, spec: DeploymentSpec, context: Context) -> Deployment:
     """One model at one backend: what its entry says, else `models`, else the catalogue's host, else its model."""
+    model = facts.name
     path: Path = ("backends", server.backend.name, "models", model)
-    listed = context.catalogue.get(model)
     own = context.file.models.get(model, ModelSpec())
-    base = listed or (context.catalogue.get(own.base) if own.base else None)
-    host = host_of(server, listed, spec, context)
+    host = host_of(server, context.catalogue.get(model), spec, context)
     id = identify(server, model, spec, host, path, context)
     backend = server.backend
     found = Deployment(
@@ -58,20 +69,30 @@ def deployment(server: Server, model: str, spec: DeploymentSpec, context: Contex
         id=id,
         kind=backend.kind,
         location=backend.location,
-        capabilities=capabilities(server, spec, own, base),
-        size=own.size or (base.size if base else None),
-        context=spec.context or own.context or (host.context if host else None) or (base.context if base else None),
+        capabilities=capabilities(server, spec, facts),
+        size=facts.size,
+        context=spec.context or own.context or (host.context if host else None) or facts.context,
         max_output=spec.max_output or (host.max_output if host else None),
         precision=spec.precision or context.catalogue.precision_of(id) or (host.precision if host else None),
         price=price(spec, host),
         region=backend.region,
-        retires=host.retires if host else None,
+        retires=spec.retires or own.retires or (host.retires if host else None),
         slots=backend.slots,
         concurrency=backend.concurrency,
         timeouts=backend.timeouts,
+        languages=facts.languages,
+        collects=collects(server, context),
+        licence=facts.licence,
+        base=facts.base,
     )
     check(found, path, context)
     return found
+
+
+def collects(server: Server, context: Context) -> bool:
+    """Whether the backend may keep or learn from what it is sent: hosted ones may unless they are said not to."""
+    written = context.file.backends[server.backend.name].data_collection
+    return server.backend.location == "hosted" if written is None else written == "allow"
 
 
 def host_of(server: Server, model: Model | None, spec: DeploymentSpec, context: Context) -> Host | None:
@@ -106,15 +127,11 @@ def unknown(server: Server, model: str, spec: DeploymentSpec, path: Path, contex
         context.report.add("LG041", path, message, hint, key=True)
 
 
-def capabilities(server: Server, spec: DeploymentSpec, own: ModelSpec, base: Model | None) -> frozenset[str]:
-    """What the model can do, as far as the provider kind passes it on."""
-    if spec.capabilities is not None:
-        can = frozenset(spec.capabilities)
-    elif own.capabilities is not None:
-        can = frozenset(own.capabilities)
-    else:
-        can = base.capabilities if base else frozenset()
-    return can if server.kind.capabilities is None else can & server.kind.capabilities
+def capabilities(server: Server, spec: DeploymentSpec, facts: ModelFacts) -> frozenset[str]:
+    """What the model can do, as far as the provider kind passes it on, and what the kind can do with any model."""
+    can = facts.capabilities if spec.capabilities is None else frozenset(spec.capabilities)
+    passed = can if server.kind.capabilities is None else can & server.kind.capabilities
+    return passed | server.kind.offers
 
 
 def price(spec: DeploymentSpec, host: Host | None) -> Price | None:
@@ -129,12 +146,7 @@ def check(found: Deployment, path: Path, context: Context) -> None:
     if found.price is None and found.location == "hosted":
         message = f"The price of {found.name} is unknown, so it counts as dear. Write `price: {{input: 1, output: 1}}`."
         context.report.add("LG044", path, message, key=True)
-    if found.retires is None:
-        return
-    if found.retires <= context.today:
-        message = f"The provider of {found.name} retired `{clean(found.id)}` on {found.retires}. Use another one."
-        context.report.add("LG045", path, message, key=True)
-    elif found.retires - context.today <= SOON:
-        days = (found.retires - context.today).days
-        message = f"The provider of {found.name} retires `{clean(found.id)}` on {found.retires} (in {days} days)."
-        context.report.add("LG046", path, f"{message} Plan its replacement.", key=True)
+    said = notice(found.model, found.kind, clean(found.id), found.retires, context.today, context.catalogue)
+    if said is not None:
+        code = "LG045" if said.stage == "gone" else "LG046"
+        context.report.add(code, path, f"The provider of {found.name} {said.what}. {said.todo}", key=True)

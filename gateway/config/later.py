@@ -6,20 +6,14 @@ from gateway.config.problems import Path
 
 KEYS: Mapping[tuple[str, ...], frozenset[str]] = {
     ("backends", "*"): frozenset({"on_disconnect"}),
-    ("models", "*"): frozenset({"successor", "substitutes"}),
-    ("routes", "*"): frozenset({"burst", "split", "shadow", "hedge", "fallback"}),
-    ("routes", "*", "match"): frozenset({"when", "language", "time"}),
-    ("routes", "*", "retry"): frozenset({"budget"}),
-    ("defaults",): frozenset({"burst", "hedge", "shadow", "fallback"}),
-    ("defaults", "retry"): frozenset({"budget"}),
+    ("models", "*"): frozenset({"substitutes"}),
+    ("routes", "*"): frozenset({"hedge"}),
+    ("defaults",): frozenset({"hedge"}),
     ("callers", "*"): frozenset({"limits"}),
 }
 
 # By key, wherever it is: words that may begin its value, or be the key of the mapping that is its value.
 VALUES: Mapping[str, frozenset[str]] = {
-    "size": frozenset({"smallest_adequate", "at_least", "at_most"}),
-    "mid_stream": frozenset({"splice", "continue", "buffer"}),
-    "on_no_candidate": frozenset({"wait"}),
     "mode": frozenset({"semantic"}),
 }
 

@@ -1,23 +1,24 @@
 """Reads a policy file: parse, expand, shape, check, compile. All that is wrong is told at once."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
 from gateway.catalogue import Catalogue
-from gateway.config import secrets
 from gateway.config.backends import servers
 from gateway.config.callers import callers
 from gateway.config.context import Context
-from gateway.config.deployments import Served, served
-from gateway.config.document import parse
+from gateway.config.deployments import Fleet, Served, served
+from gateway.config.headers import looked_at
+from gateway.config.includes import Opener, Whole, opened, whole
+from gateway.config.models import models
+from gateway.config.prints import Print, print_of
 from gateway.config.problems import Place, Problem, clean
 from gateway.config.report import Report
-from gateway.config.routes import Fleet, implicit_routes, named_routes
+from gateway.config.routes import implicit_routes, named_routes
+from gateway.config.schema import PolicyFile
 from gateway.config.shape import shape
-from gateway.config.variables import expand as fill
 from gateway.routing.policy import Policy, Route
 
 __all__ = ["Loaded", "Problem", "load", "read"]
@@ -29,7 +30,11 @@ class Loaded:
 
     policy: Policy | None
     problems: tuple[Problem, ...]
-    source: bytes
+    source: bytes  # of the first file
+    files: tuple[Path, ...] = ()  # that file and those that it includes, missing ones too: a change may be in any
+    texts: Mapping[Path, bytes] = field(default_factory=dict, repr=False)  # of those that could be read
+    secrets: Mapping[Path, Print] = field(default_factory=dict)  # files that `file:` names, as they were read
+    spec: PolicyFile | None = field(default=None, repr=False)  # what the files say, as far as it fits the schema
 
 
 def load(path: Path, env: Mapping[str, str], catalogue: Catalogue, today: date) -> Loaded:
@@ -39,40 +44,55 @@ def load(path: Path, env: Mapping[str, str], catalogue: Catalogue, today: date) 
     except OSError as exc:
         report = Report(str(path))
         report.add("LG024", Place(1, 1), f"The policy {clean(str(path), 200)} cannot be read: {exc.strerror}.")
-        return Loaded(None, report.problems(), b"")
+        return Loaded(None, report.problems(), b"", (path,))
     return read(text, str(path), env, catalogue, today)
 
 
 def read(
-    text: bytes, name: str, env: Mapping[str, str], catalogue: Catalogue, today: date, expand: bool = True
+    text: bytes,
+    name: str,
+    env: Mapping[str, str],
+    catalogue: Catalogue,
+    today: date,
+    expand: bool = True,
+    opener: Opener = opened,
 ) -> Loaded:
-    """The policy in a text; with `expand` off it is a draft: no variable or file is read and no class imported."""
+    """The policy in a text; `name` is its file, to which the paths of included ones are relative.
+
+    With `expand` off it is a draft: no variable or file is read and no class imported.
+    """
     report = Report(name)
-    policy = policy_of(text, env if expand else None, catalogue, today, report)
-    return Loaded(None if report.failed() else policy, report.problems(), text)
+    put = whole(text, env if expand else None, report, opener)
+    if put is None:
+        return Loaded(None, report.problems(), text, (Path(name),), {Path(name): text})
+    context = context_of(put, env if expand else None, catalogue, today, report)
+    policy = None if context is None else compiled(context, put.generation)
+    return Loaded(
+        policy=None if report.failed() else policy,
+        problems=report.problems(),
+        source=text,
+        files=put.files,
+        texts=put.texts,
+        secrets={file: print_of(content) for file, content in put.secrets.items()},
+        spec=None if context is None else context.file,
+    )
 
 
-def policy_of(
-    text: bytes, env: Mapping[str, str] | None, catalogue: Catalogue, today: date, report: Report
-) -> Policy | None:
-    """The compiled policy, as far as there is one; what is wrong goes to the report."""
-    document = parse(text, report)
-    if document is None:
-        return None
-    masks = secrets.structural(report.lines, document.keys, document.values)
-    report.places(document.keys, document.values, masks)
-    expansion = fill(document.data, env, report)
-    shaped = shape(expansion.data, report)
+def context_of(
+    put: Whole, env: Mapping[str, str] | None, catalogue: Catalogue, today: date, report: Report
+) -> Context | None:
+    """What is to be compiled, if there is anything; what does not fit goes to the report."""
+    shaped = shape(put.data, report)
     if shaped is None:
         return None
-    context = Context(shaped, report, catalogue, today, env, expansion.off)
-    return compiled(context, hashlib.sha256(text).hexdigest()[:12])
+    return Context(shaped if put.complete else shaped.partial(), report, catalogue, today, env, put.off)
 
 
 def compiled(context: Context, generation: str) -> Policy:
     """The policy of a file, all checks made."""
     hosts = servers(context)
-    everything = served(hosts, context)
+    facts = models(context)
+    everything = served(hosts, facts, context)
     on = [one for one in everything if one.off is None]
     ids = spellings(everything, context)
     fleet = Fleet(hosts, grouped(everything), ways(ids))
@@ -93,6 +113,8 @@ def compiled(context: Context, generation: str) -> Policy:
         names=tuple(sorted({*asked, *implicit})),
         callers=callers(context),
         source=context.report.file,
+        models=facts,
+        headers=looked_at(context.file.routes),
     )
 
 

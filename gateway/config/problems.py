@@ -14,6 +14,13 @@ class Place(NamedTuple):
     column: int
 
 
+class Spot(NamedTuple):
+    """A place in one of the files of a policy, by its index."""
+
+    source: int
+    place: Place
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One finding: where, a sentence that says what and what to do, the source line with a caret, a suggestion."""
@@ -43,7 +50,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "LG012": ("error", "wrong type"),
     "LG013": ("error", "missing key"),
     "LG014": ("error", "value not allowed"),
-    "LG015": ("error", "not a duration, size or precision"),
+    "LG015": ("error", "not a duration, size, share or precision"),
     # variables and files
     "LG020": ("error", "variable not set"),
     "LG021": ("error", "required variable not set"),
@@ -53,6 +60,8 @@ CODES: dict[str, tuple[Severity, str]] = {
     "LG025": ("info", "backend switched off"),
     "LG026": ("warning", "every backend is switched off"),
     "LG027": ("info", "value not known in a draft"),
+    "LG028": ("error", "a file included twice, in a circle, or by a variable"),
+    "LG029": ("error", "more than half of a file is gone"),
     # backends
     "LG030": ("error", "unknown provider kind"),
     "LG031": ("error", "missing url"),
@@ -60,6 +69,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "LG033": ("error", "link-local or metadata address"),
     "LG034": ("error", "not a header"),
     "LG035": ("warning", "unused backend"),
+    "LG036": ("error", "proxy or tls on a kind that cannot honour them"),
     # models and deployments
     "LG040": ("error", "unknown model"),
     "LG041": ("warning", "undeclared model"),
@@ -68,6 +78,9 @@ CODES: dict[str, tuple[Severity, str]] = {
     "LG044": ("warning", "price unknown"),
     "LG045": ("warning", "retired"),
     "LG046": ("warning", "retires soon"),
+    "LG047": ("error", "unknown successor"),
+    "LG048": ("error", "successors in a circle"),
+    "LG049": ("warning", "licence not granted in the EU"),
     # routes
     "LG050": ("error", "unknown model in a route"),
     "LG051": ("warning", "a route's model that no backend serves"),
@@ -78,11 +91,28 @@ CODES: dict[str, tuple[Severity, str]] = {
     "LG056": ("error", "constraints exclude every deployment"),
     "LG057": ("warning", "every deployment of a route is switched off"),
     "LG058": ("error", "empty range"),
+    "LG059": ("error", "unknown licence in a route"),
+    # matches of routes
+    "LG064": ("error", "an expression that cannot be used"),
+    "LG065": ("error", "no detector of languages"),
+    # choices of a route
+    "LG070": ("error", "a split that splits nothing"),
+    "LG071": ("error", "two parts of a split with one name"),
+    "LG072": ("warning", "a part of a split without requests"),
+    "LG073": ("error", "a burst rule that cannot work"),
+    "LG074": ("warning", "nobody to escalate to"),
+    "LG075": ("warning", "requests that should not leave may leave"),
+    "LG076": ("warning", "constraints exclude everybody that a rule adds"),
+    "LG077": ("warning", "nobody can answer what a route takes"),
+    "LG078": ("warning", "a successor that no backend serves"),
+    "LG079": ("warning", "the language of requests is not looked at"),
     # callers
     "LG060": ("warning", "short caller key"),
     "LG061": ("error", "unknown route of a caller"),
     "LG062": ("error", "two callers with one key"),
     "LG063": ("error", "the last callers are gone, and nobody has said so"),
+    # the gateway itself
+    "LG090": ("error", "a defect of the gateway"),
 }
 
 

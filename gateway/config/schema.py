@@ -2,89 +2,33 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import Field, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from gateway.config import units
-from gateway.config.document import resolve
-from gateway.config.variables import Expanded
-
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-MODEL_NAME = r"^[A-Za-z0-9@][A-Za-z0-9@._:/+-]{0,127}$"
-
-
-def typed(value: object) -> object:
-    """What came from a variable is text: where a number is wanted, read it as one."""
-    return resolve(str(value)) if isinstance(value, Expanded) else value
-
-
-def duration(value: object) -> object:
-    """`800ms`, `2s`, `5m`, `1h` in seconds."""
-    found = units.seconds(value) if isinstance(value, str) else None
-    if found is None:
-        raise PydanticCustomError("unit", "a duration such as 800ms, 2s, 5m or 1h")
-    return found
-
-
-def size(value: object) -> object:
-    """`8b`, `0.5b` in billions of parameters."""
-    found = units.billions(value) if isinstance(value, str) else None
-    if found is None:
-        raise PydanticCustomError("unit", "a size in billions of parameters such as 8b or 0.5b")
-    return found
-
-
-def precision(value: object) -> object:
-    """A precision, in lower case."""
-    name = value.lower() if isinstance(value, str) else ""
-    if units.exactness(name) is None:
-        raise PydanticCustomError("precision", "a precision such as bf16, fp8, q8_0 or q4_k_m")
-    return name
-
-
-def listed(value: object) -> object:
-    """A single word as a list of one."""
-    return [value] if isinstance(value, str) else value
-
-
-Text = Annotated[str, Field(min_length=1)]
-Name = Annotated[str, Field(pattern=NAME)]
-ModelName = Annotated[str, Field(pattern=MODEL_NAME)]
-Whole = Annotated[int, BeforeValidator(typed), Field(ge=1, le=10**9)]
-Count = Annotated[int, BeforeValidator(typed), Field(ge=0, le=10**9)]
-Money = Annotated[float, BeforeValidator(typed), Field(ge=0, le=10**9)]
-Flag = Annotated[bool, BeforeValidator(typed)]
-Duration = Annotated[
-    float, BeforeValidator(duration), WithJsonSchema({"type": "string", "pattern": units.DURATION.pattern})
-]
-Size = Annotated[
-    float, BeforeValidator(size), WithJsonSchema({"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?[bB]$"})
-]
-Precision = Annotated[
-    str, BeforeValidator(precision), WithJsonSchema({"type": "string", "examples": units.precisions()})
-]
-Words = Annotated[
-    list[Text],
-    BeforeValidator(listed),
-    Field(min_length=1),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
-]
-Location = Literal["self_hosted", "hosted"]
-Capabilities = list[Text]
-
-
-class Spec(BaseModel):
-    """A mapping of the policy file: no keys but its own."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+from gateway.config.choices import ArmSpec, ChoiceSpec, RequireSpec, SizeSpec, TimeoutsSpec
+from gateway.config.scalars import (
+    MODEL_NAME,
+    Capabilities,
+    Collection,
+    Count,
+    Day,
+    Duration,
+    Flag,
+    Language,
+    Location,
+    ModelName,
+    Money,
+    Name,
+    Part,
+    Precision,
+    Share,
+    Size,
+    Spec,
+    Text,
+    Whole,
+    Words,
+    Zone,
+)
 
 
 class PriceSpec(Spec):
@@ -106,6 +50,9 @@ class DeploymentSpec(Spec):
     max_output: Whole | None = Field(default=None, description="Longest completion, in tokens.", examples=[4096])
     capabilities: Capabilities | None = Field(default=None, description="What it can do here.", examples=[["tools"]])
     price: PriceSpec | None = Field(default=None, description="Overrides the catalogue's price.")
+    retires: Day | None = Field(
+        default=None, description="The day from which it is gone here.", examples=["2027-03-30"]
+    )
 
 
 class LimitsSpec(Spec):
@@ -118,15 +65,6 @@ class CostSpec(Spec):
     """What own hardware costs."""
 
     usd_per_hour: Money | None = Field(default=None, description="US dollars an hour, used or not.", examples=[4.2])
-
-
-class TimeoutsSpec(Spec):
-    """Limits of one attempt."""
-
-    connect: Duration | None = Field(default=None, description="Until connected.", examples=["2s"])
-    first_token: Duration | None = Field(default=None, description="Until the first content.", examples=["12s"])
-    idle: Duration | None = Field(default=None, description="Between two pieces of a stream.", examples=["20s"])
-    total: Duration | None = Field(default=None, description="For the whole answer.", examples=["10m"])
 
 
 class TlsSpec(Spec):
@@ -153,10 +91,48 @@ class BackendSpec(Spec):
     slots: Whole | None = Field(default=None, description="Requests it works on at once; more wait.", examples=[4])
     cost: CostSpec = Field(default_factory=CostSpec, description="What it costs, used or not.")
     location: Location | None = Field(default=None, description="self_hosted never leaves the house.")
+    data_collection: Collection | None = Field(
+        default=None, description="Whether it may keep or learn from what it is sent; own servers deny it."
+    )
     region: Text | None = Field(default=None, description="Where it stands.", examples=["eu", "us-east-1"])
     timeouts: TimeoutsSpec = Field(default_factory=TimeoutsSpec, description="Override all others for this backend.")
     proxy: Text | None = Field(default=None, description="Address of an HTTP proxy.")
     tls: TlsSpec = Field(default_factory=TlsSpec, description="Certificates.")
+
+
+class SuccessorSpec(Spec):
+    """Who takes a model's place: when it is gone, and with `steps` also before, share by share."""
+
+    model: ModelName = Field(description="Its canonical name.")
+    steps: list[Part] | None = Field(
+        default=None, min_length=1, description="Shares of the requests, ascending.", examples=[["1%", "5%", "100%"]]
+    )
+    every: Duration = Field(default=3600.0, description="At each step, at least.", examples=["1h"])
+    requests: Whole = Field(default=20, description="That must have ended at each step, at least.")
+    max_error_rate: Share = Field(default=0.05, description="Of its attempts; above it, it is taken back.")
+    max_slowdown: Annotated[Money, Field(ge=1)] = Field(
+        default=1.5, description="Times the usual time to the last token; above it, it is taken back."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def word(cls, value: object) -> object:
+        """A model's name alone."""
+        return {"model": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def stepped(self) -> "SuccessorSpec":
+        """What is said of steps has steps, and they ascend."""
+        if self.steps is None and self.model_fields_set != {"model"}:
+            raise PydanticCustomError("steps", "`steps` too, when it says how they are taken")
+        if self.steps is not None and self.steps != sorted(set(self.steps)):
+            raise PydanticCustomError("steps", "`steps` that ascend, each above the one before")
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """A mapping, or a name."""
+        return {"anyOf": [{"type": "string", "pattern": MODEL_NAME}, handler(core)]}
 
 
 class ModelSpec(Spec):
@@ -164,10 +140,28 @@ class ModelSpec(Spec):
 
     base: ModelName | None = Field(default=None, description="The catalogue's model it was tuned from.")
     size: Size | None = Field(default=None, description="Billions of parameters.", examples=["8b"])
+    active: Size | None = Field(
+        default=None, description="Billions of parameters used for one token; all of them without it.", examples=["17b"]
+    )
     context: Whole | None = Field(default=None, description="Context window, in tokens.", examples=[16384])
     capabilities: Capabilities | None = Field(
         default=None, description="What it can do.", examples=[["tools", "json_schema"]]
     )
+    languages: list[Language] | None = Field(
+        default=None, min_length=1, description="Languages it was trained for, as ISO 639-1 codes.", examples=[["en"]]
+    )
+    licence: Words | None = Field(
+        default=None, description="Ids of the catalogue, or the name of an agreement of your own.", examples=["mit"]
+    )
+    successor: SuccessorSpec | None = Field(
+        default=None, description="The model that takes its place when it is gone, or step by step."
+    )
+    retires: Day | None = Field(
+        default=None, description="The day from which it is gone everywhere.", examples=["2027-03-30"]
+    )
+
+
+Hours = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]
 
 
 class RangeSpec(Spec):
@@ -175,6 +169,16 @@ class RangeSpec(Spec):
 
     min: Count | None = Field(default=None, description="At least.", examples=[24000])
     max: Count | None = Field(default=None, description="At most.", examples=[4000])
+
+
+class TimeSpec(Spec):
+    """Days and hours, by the clock of a zone."""
+
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] | None = Field(
+        default=None, min_length=1, description="All of them without it.", examples=[["mon", "fri"]]
+    )
+    hours: Hours | None = Field(default=None, description="From, until; may span midnight.", examples=["22:00-06:00"])
+    zone: Zone = Field(default="UTC", description="Of the time zone database.", examples=["Europe/Berlin"])
 
 
 class MatchSpec(Spec):
@@ -192,77 +196,13 @@ class MatchSpec(Spec):
     )
     caller: Words | None = Field(default=None, description="Names of callers.")
     metadata: dict[Text, Words] | None = Field(default=None, description="Key of `metadata` in the body -> value.")
-
-
-class OptimizeSpec(Spec):
-    """What to keep low, by weight; one word gives it all the weight."""
-
-    cost: Money = Field(default=0.0, description="US dollars.")
-    latency: Money = Field(default=0.0, description="Seconds.")
-    size: Money = Field(default=0.0, description="Billions of parameters.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def word(cls, value: object) -> object:
-        """One word as a weight."""
-        if not isinstance(value, str):
-            return value
-        if value not in cls.model_fields:
-            raise PydanticCustomError("word", "one of cost, latency, size", {"words": list(cls.model_fields)})
-        return {value: 1.0}
-
-    @model_validator(mode="after")
-    def some(self) -> "OptimizeSpec":
-        """At least one weight counts."""
-        if self.cost + self.latency + self.size <= 0:
-            raise PydanticCustomError("weights", "at least one weight above zero")
-        return self
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Weights, or one word."""
-        return {"anyOf": [{"enum": list(cls.model_fields)}, handler(core)]}
-
-
-class RequireSpec(Spec):
-    """What a deployment must be, or it is out."""
-
-    location: Location | None = Field(default=None, description="self_hosted never leaves the house, whatever fails.")
-    regions: Words | None = Field(default=None, description="One of these.", examples=[["eu", "us"]])
-    min_precision: Precision | None = Field(default=None, description="At least as exact.", examples=["q4_k_m"])
-    capabilities: Capabilities | None = Field(default=None, min_length=1, description="It can do all of these.")
-    ttft: Duration | None = Field(
-        default=None, description="Expected time to the first token, at most.", examples=["2s"]
+    language: list[Language] | None = Field(
+        default=None, min_length=1, description="Of the last user message, as ISO 639-1 codes.", examples=[["de", "fr"]]
     )
-    max_usd: Annotated[Money, Field(gt=0)] | None = Field(
-        default=None, description="Expected US dollars a request, at most."
+    time: TimeSpec | None = Field(default=None, description="When it is asked.")
+    when: Text | None = Field(
+        default=None, description="CEL over request, caller and fleet.", examples=["size(request.tools) == 0"]
     )
-
-
-class RetrySpec(Spec):
-    """How often to try."""
-
-    attempts: Annotated[Whole, Field(le=10)] = Field(
-        default=3, description="Tries of one request, over all deployments."
-    )
-
-
-class CacheSpec(Spec):
-    """Whether answers are kept."""
-
-    ttl: Duration = Field(description="For how long.", examples=["1h"])
-    mode: Literal["exact"] = Field(default="exact", description="The same request only.")
-
-
-class ChoiceSpec(Spec):
-    """How a route chooses and tries; what it leaves out comes from `defaults`."""
-
-    optimize: OptimizeSpec | None = Field(default=None, description="What to keep low.", examples=["cost"])
-    timeouts: TimeoutsSpec = Field(default_factory=TimeoutsSpec, description="Override those of the provider kind.")
-    retry: RetrySpec | None = Field(default=None, description="How often to try.")
-    cache: CacheSpec | None = Field(default=None, description="Off unless written.")
-    mid_stream: Literal["error"] | None = Field(default=None, description="When a stream breaks: tell the caller.")
-    on_no_candidate: Literal["fail"] | None = Field(default=None, description="With nobody to ask: fail at once.")
 
 
 class RouteSpec(ChoiceSpec):
@@ -271,9 +211,12 @@ class RouteSpec(ChoiceSpec):
     name: Name = Field(description="In metrics, headers and logs.", examples=["interactive"])
     match: MatchSpec = Field(default_factory=MatchSpec, description="Which requests; without it, all of them.")
     models: list[ModelName] = Field(min_length=1, description="Canonical names; a set, not an order.")
-    size: Literal["smallest", "largest"] | None = Field(default=None, description="Which models to try first.")
+    size: SizeSpec | None = Field(default=None, description="Which models, and which of them first.")
     prefer: Words | None = Field(default=None, description="self_hosted, hosted, or backends in order: tried first.")
     require: RequireSpec = Field(default_factory=RequireSpec, description="What is out.")
+    split: list[ArmSpec] | None = Field(
+        default=None, min_length=1, description="Shares of the requests, and who answers them."
+    )
 
 
 class CallerSpec(Spec):
@@ -283,12 +226,27 @@ class CallerSpec(Spec):
     routes: list[Name] | None = Field(default=None, description="The routes they may use; all without it.")
 
 
+class OrgSpec(Spec):
+    """Who runs this gateway, as far as licences ask."""
+
+    region: Literal["eu", "other"] | None = Field(
+        default=None, description="Where it has its seat; eu leaves out models whose licence is not granted there."
+    )
+    licence_header: Flag = Field(default=False, description="Answers name their model's licence in x-gateway-licence.")
+
+
 class PolicyFile(Spec):
     """A policy of Llama Gateway."""
 
     version: Literal[1] = Field(description="Of this language.")
+    include: Words | None = Field(
+        default=None,
+        description="Files whose backends, models, routes and callers are added.",
+        examples=[["more.yaml"]],
+    )
     backends: dict[Name, BackendSpec] = Field(min_length=1, description="Servers and accounts.")
     models: dict[ModelName, ModelSpec] = Field(default_factory=dict, description="Fine-tunes and corrections.")
+    org: OrgSpec = Field(default_factory=OrgSpec, description="Who runs this gateway.")
     routes: list[RouteSpec] = Field(default_factory=list, description="The first that matches is taken.")
     defaults: ChoiceSpec = Field(default_factory=ChoiceSpec, description="For every route, and for models without one.")
     callers: dict[Name, CallerSpec] | None = Field(default=None, description="Without it, loopback needs no key.")

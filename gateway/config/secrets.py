@@ -14,7 +14,19 @@ LOOKS_SECRET = re.compile(
 # Keys of backends and callers whose values are plain; the value of any other key there may be a misspelt credential.
 PLAIN = frozenset(
     (
-        *("provider", "url", "location", "region", "slots", "models", "id", "precision", "context", "max_output"),
+        *(
+            "provider",
+            "url",
+            "location",
+            "region",
+            "data_collection",
+            "slots",
+            "models",
+            "id",
+            "precision",
+            "context",
+            "max_output",
+        ),
         *("capabilities", "price", "input", "output", "cached_input", "limits", "concurrency", "cost", "usd_per_hour"),
         *("timeouts", "connect", "first_token", "idle", "total", "tls", "ca", "cert", "on_disconnect"),
         *("routes", "rpm", "tpm", "usd_per_day"),

@@ -1,7 +1,7 @@
 """Fits a file's data into the schema: each misfit becomes a problem, and the rest is kept to be checked too."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.config.later import later_key, later_value
 from gateway.config.nearest import did_you_mean
-from gateway.config.problems import Path, clean, spell
+from gateway.config.problems import Path, clean
 from gateway.config.report import Report
 from gateway.config.schema import PolicyFile
 from gateway.config.secrets import secret
@@ -26,6 +26,7 @@ WANTED = {
     "model_type": "a mapping (`name: value`)",
     "list_type": "a list (`[a, b]`)",
 }
+SIZES = frozenset({"size", "active", "at_least", "at_most"})  # keys whose values are sizes of models
 YES_NO = frozenset({"yes", "no", "on", "off", "y", "n"})
 Parts = dict[Any, Any] | list[Any]
 
@@ -38,6 +39,10 @@ class Shaped:
     routes: tuple[int, ...]  # index of each route in the text
     touched: frozenset[Path]  # all that had something cut away, or was
     incomplete: frozenset[str]  # sections that lost an entry, or the name or models of one
+
+    def partial(self) -> "Shaped":
+        """The same, when not all of the policy was read: no section is known to be complete."""
+        return replace(self, incomplete=frozenset(PolicyFile.model_fields))
 
     def whole(self, path: Path) -> bool:
         """Whether nothing at or below a path was cut away."""
@@ -156,12 +161,16 @@ def tell(data: Parts, error: ErrorDetails, path: Path, report: Report) -> None:
     if kind == "extra_forbidden":
         unknown_key(data, error, path, report)
     elif isinstance(error["input"], Unexpanded):
-        report.add("LG027", path, f"{spell(path)} comes from a variable, which is not read in a draft; it is left out.")
+        report.add(
+            "LG027", path, f"{report.spell(path)} comes from a variable, which is not read in a draft; it is left out."
+        )
     elif kind == "missing":
-        message = f"{capital(spell(path[:-1]))} has no `{path[-1]}`, which it needs. Add it."
+        message = f"{capital(report.spell(path[:-1]))} has no `{path[-1]}`, which it needs. Add it."
         report.add("LG013", path[:-1], message, key=True)
     elif word := later_value(path, error["input"]):
-        report.add("LG011", path, f"`{word}` in {spell(path)} is not supported by this version. Remove it for now.")
+        report.add(
+            "LG011", path, f"`{word}` in {report.spell(path)} is not supported by this version. Remove it for now."
+        )
     elif kind in WANTED:
         wrong_type(error, path, report)
     else:
@@ -170,7 +179,7 @@ def tell(data: Parts, error: ErrorDetails, path: Path, report: Report) -> None:
 
 def unknown_key(data: Parts, error: ErrorDetails, path: Path, report: Report) -> None:
     """A key that its mapping does not have; maybe it is misspelt, maybe of a later version."""
-    key, parent = str(path[-1]), spell(path[:-1])
+    key, parent = str(path[-1]), report.spell(path[:-1])
     if later_key(path):
         report.add("LG011", path, f"`{key}` in {parent} is not supported by this version. Remove it for now.", key=True)
         return
@@ -204,7 +213,7 @@ def wrong_type(error: ErrorDetails, path: Path, report: Report) -> None:
     value, wanted = error["input"], WANTED[error["type"]]
     shown = "" if secret(path) else f": {described(value)}"
     report.add(
-        "LG012", path, f"{capital(spell(path))} wants {wanted}{shown}.", cure(error["type"], value, secret(path))
+        "LG012", path, f"{capital(report.spell(path))} wants {wanted}{shown}.", cure(error["type"], value, secret(path))
     )
 
 
@@ -239,11 +248,13 @@ def not_allowed(error: ErrorDetails, path: Path, report: Report) -> None:
     if isinstance(value, str) and words:
         hint = did_you_mean(value, words)
     elif kind == "unit":
-        hint = unit_hint(value, "b" if path[-1] == "size" else "s")
-    code = "LG015" if kind in ("unit", "precision") else "LG014"
+        hint = unit_hint(value, "b" if path[-1] in SIZES else "s")
+    elif kind == "share":
+        hint = share_hint(value)
+    code = "LG015" if kind in ("unit", "precision", "share") else "LG014"
     verb = "" if wanted.startswith(("input should", "value should", "list should", "dictionary should")) else "wants "
     on_key = error["loc"][-1:] == ("[key]",)
-    report.add(code, path, f"{capital(spell(path))} {verb}{plain(wanted)}{shown}.", hint, key=on_key)
+    report.add(code, path, f"{capital(report.spell(path))} {verb}{plain(wanted)}{shown}.", hint, key=on_key)
 
 
 def plain(wanted: str) -> str:
@@ -258,6 +269,12 @@ def unit_hint(value: object, unit: str) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"write the unit: {value}{unit}"
     return "a clock time is not a duration" if isinstance(value, str) and ":" in value else ""
+
+
+def share_hint(value: object) -> str:
+    """The sign that a number above one lacks."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"write the sign: {value}%" if number and 1 < float(str(value)) <= 100 else ""
 
 
 def described(value: object) -> str:

@@ -1,11 +1,12 @@
-"""Durations, sizes of models and precisions, as they are written in a policy."""
+"""Durations, sizes of models, shares and precisions, as they are written in a policy."""
 
 import re
 
 DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)b", re.IGNORECASE)
-LONGEST = 16  # characters of a duration or size
+PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
+LONGEST = 16  # characters of a duration, size or share
 
 # From the most exact to the least; those in one row count as equal.
 PRECISIONS = (
@@ -32,6 +33,16 @@ def billions(text: str) -> float | None:
     found = SIZE.fullmatch(text) if len(text) <= LONGEST else None
     value = float(found[1]) if found else 0.0
     return value if value > 0 else None
+
+
+def share(value: object) -> float | None:
+    """`5%` or 0.05 as a part of one; None when it is neither, or more than all."""
+    if isinstance(value, str):
+        found = PERCENT.fullmatch(value) if len(value) <= LONGEST else None
+        value = float(found[1]) / 100 if found else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value <= 1 else None
 
 
 def precisions() -> list[str]:

@@ -44,12 +44,13 @@ class Expansion:
 
     data: object
     off: dict[str, str] = field(default_factory=dict)  # backend -> variable
+    files: dict[FilePath, bytes] = field(default_factory=dict)  # that `file:` names -> what was read of them
 
 
 def expand(data: object, env: Mapping[str, str] | None, report: Report) -> Expansion:
     """Fills in every scalar; without an environment the data are a draft and references stay as they are."""
     filler = Filler(env, report)
-    return Expansion(filler.fill(data, ()), filler.off)
+    return Expansion(filler.fill(data, ()), filler.off, filler.files)
 
 
 class Filler:
@@ -59,6 +60,7 @@ class Filler:
         self.env = env
         self.report = report
         self.off: dict[str, str] = {}
+        self.files: dict[FilePath, bytes] = {}
 
     def fill(self, value: object, path: Path) -> object:
         """The value with everything in it filled in."""
@@ -133,12 +135,9 @@ class Filler:
         """The text of a file, without the line break at its end."""
         try:
             file = FilePath(name)
-            if not file.is_file():
-                raise FileNotFoundError(name)
-            with file.open("rb") as stream:
-                content = stream.read(MAX_FILE + 1)
+            content = self.files[file] = file_content(file)
             value = content.decode("utf-8").strip()
-        except (OSError, ValueError):
+        except ValueError:
             content, value = b"", ""
         if not value or len(content) > MAX_FILE:
             message = f"The file `{clean(name)}` of {spell(path)} cannot be read, is empty or is too large."
@@ -146,3 +145,14 @@ class Filler:
             return None
         self.report.hide(value, "***")
         return Expanded(value)
+
+
+def file_content(file: FilePath) -> bytes:
+    """The beginning of a plain file, a little more than may be used of it; empty when it cannot be read."""
+    try:
+        if not file.is_file():
+            return b""
+        with file.open("rb") as stream:
+            return stream.read(MAX_FILE + 1)
+    except OSError:
+        return b""

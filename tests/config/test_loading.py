@@ -13,6 +13,7 @@ from gateway.providers.groq import Groq
 from gateway.providers.ollama import Ollama
 from gateway.providers.vllm import Vllm
 from gateway.routing.policy import CachePolicy, Policy, Route, Weights
+from gateway.routing.stats import StatsBook
 from gateway.types import Caller, ChatRequest, Price, Timeouts
 
 TODAY = date(2026, 11, 24)
@@ -150,14 +151,21 @@ def test_a_declared_model_corrects_the_catalogue() -> None:
         "  acme-8b: {base", "  llama-3.1-8b-instruct: {context: 1000, capabilities: []}\n  acme-8b: {base"
     )
     small = {one.name: one for one in policy(text).deployments}["gpu/llama-3.1-8b-instruct"]
-    assert (small.context, small.capabilities, small.size) == (1000, frozenset(), 8)
+    assert (small.context, small.capabilities, small.size) == (1000, Vllm.kind.offers, 8)
 
 
 def test_a_kind_passes_on_only_what_it_can() -> None:
     for one in policy().deployments:
         kind = {"gpu": Vllm, "fast": Groq}.get(one.backend)
         if kind is not None and kind.kind.capabilities is not None:
-            assert one.capabilities <= kind.kind.capabilities
+            assert one.capabilities <= kind.kind.capabilities | kind.kind.offers
+
+
+def test_what_a_server_can_do_with_any_model_is_added_to_what_the_model_can() -> None:
+    for one in policy().deployments:
+        kind = {"gpu": Vllm, "fast": Groq}.get(one.backend)
+        if kind is not None:
+            assert kind.kind.offers <= one.capabilities
 
 
 def test_weights_add_up_to_one() -> None:
@@ -197,28 +205,34 @@ def test_without_prefer_and_size_all_are_in_one_tier() -> None:
     assert {one.tier for one in route("large").candidates} == {0}
 
 
+def limits_by_backend(found: Route) -> dict[str, Timeouts]:
+    """The limits of attempts on a route."""
+    return {one.deployment.backend: one.deployment.timeouts for one in found.candidates}
+
+
 def test_a_backends_own_timeouts_beat_the_routes_which_beat_the_defaults() -> None:
-    large = route("large").timeouts
+    large = limits_by_backend(route("large"))
     kind = Vllm.kind.timeouts
     assert large["gpu"] == Timeouts(kind.connect, 9, kind.first_token_last, 3, kind.total)
     assert large["fast"].first_token == 1
     assert large["fast"].idle == 3
-    assert route("private").timeouts["gpu"] == Timeouts(
+    assert limits_by_backend(route("private"))["gpu"] == Timeouts(
         kind.connect, kind.first_token, kind.first_token_last, 7, kind.total
     )
 
 
 def test_a_backends_own_timeouts_stand_without_any_route() -> None:
     text = TEXT.replace("  timeouts: {idle: 7s}\n", "")
-    assert route("private", text).timeouts == {}
+    kind = Vllm.kind.timeouts
+    assert limits_by_backend(route("private", text))["gpu"] == kind
     fast = policy(text).backends["fast"].timeouts
     assert (fast.first_token, fast.first_token_last) == (1, Groq.kind.timeouts.first_token_last)
 
 
 def test_a_written_first_token_never_shortens_the_last_candidates_time() -> None:
-    long = route("large", TEXT.replace("first_token: 9s", "first_token: 10m")).timeouts["gpu"]
+    long = limits_by_backend(route("large", TEXT.replace("first_token: 9s", "first_token: 10m")))["gpu"]
     assert (long.first_token, long.first_token_last) == (600, 600)
-    short = route("large", TEXT.replace("first_token: 9s", "first_token: 5ms")).timeouts["gpu"]
+    short = limits_by_backend(route("large", TEXT.replace("first_token: 9s", "first_token: 5ms")))["gpu"]
     assert (short.first_token, short.first_token_last) == (0.005, Vllm.kind.timeouts.first_token_last)
 
 
@@ -256,7 +270,7 @@ def test_routes_are_found_by_the_model_asked_for_in_the_files_order() -> None:
 def test_a_model_is_routed_the_same_however_it_is_spelt(asked: str) -> None:
     found = policy()
     assert found.canonical(asked) == "llama-3.3-70b-instruct"
-    chosen = found.route(ChatRequest("1", asked, {}))
+    chosen = found.route(ChatRequest("1", asked, {}), StatsBook())
     assert chosen is not None
     assert chosen.name == "large"
 
@@ -265,7 +279,8 @@ def test_requests_reach_the_first_route_that_matches() -> None:
     found = policy()
 
     def name(**facts: object) -> str | None:
-        chosen = found.route(ChatRequest("1", body={}, **facts))  # type: ignore[arg-type]  # facts are of any type
+        request = ChatRequest("1", body={}, **facts)  # type: ignore[arg-type]  # facts are of any type
+        chosen = found.route(request, StatsBook())
         return None if chosen is None else chosen.name
 
     assert name(model="auto", headers={"x-data-class": "confidential"}) == "private"
@@ -282,11 +297,17 @@ def test_callers_are_found_by_key() -> None:
     assert found.caller("a-key-of-sixteen") is None
 
 
-def test_a_retirement_is_told_from_ninety_days_before() -> None:
-    days = {(2026, 5, 17): [], (2026, 5, 18): ["LG046"], (2026, 8, 15): ["LG046"], (2026, 8, 16): ["LG045"]}
+def test_a_retirement_is_told_from_sixty_days_before() -> None:
+    days = {(2026, 6, 16): [], (2026, 6, 17): ["LG046"], (2026, 8, 15): ["LG046"], (2026, 8, 16): ["LG045"]}
     for day, codes in days.items():
         found = read(TEXT.encode(), "p.yaml", {}, CATALOGUE, date(*day))
         assert [problem.code for problem in found.problems] == codes
+
+
+def test_a_retirement_says_what_its_host_names_instead_and_how_to_write_it() -> None:
+    (problem,) = read(TEXT.encode(), "p.yaml", {}, CATALOGUE, date(2026, 8, 14)).problems
+    assert "in 2 days: from 2026-08-16 on every request to it fails" in problem.message
+    assert "`models: {llama-3.3-70b-instruct: {successor: gpt-oss-120b}}`" in problem.message
 
 
 def test_a_route_whose_deployments_are_off_says_so() -> None:
@@ -326,7 +347,7 @@ defaults: {timeouts: {first_token: 3s}}
 
 def limits(text: str) -> Timeouts:
     """The limits of an attempt at the backend `den` on the route `chat`."""
-    return route("chat", text).timeouts.get("den", policy(text).backends["den"].timeouts)
+    return limits_by_backend(route("chat", text))["den"]
 
 
 def test_neither_route_nor_defaults_cut_short_the_time_that_a_model_takes_to_load() -> None:
@@ -342,4 +363,5 @@ def test_a_backends_own_first_token_is_taken_as_it_is_written() -> None:
 
 
 def test_a_kind_without_a_cold_load_is_cut_as_short_as_it_is_written() -> None:
-    assert route("large", TEXT.replace("first_token: 9s", "first_token: 1s")).timeouts["gpu"].first_token == 1
+    found = route("large", TEXT.replace("first_token: 9s", "first_token: 1s"))
+    assert limits_by_backend(found)["gpu"].first_token == 1

@@ -1,18 +1,20 @@
 """A match answers why not, and knows when another match takes in all of it."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from gateway.config.matchers import matchers, takes_in
+from gateway.config.matchers import CHEAP, Dear, matchers, takes_in
 from gateway.config.schema import MatchSpec
+from gateway.routing.stats import StatsBook
 from gateway.types import Caller, ChatRequest
 
 
-def why(match: dict[str, Any], **facts: Any) -> str | None:
+def why(match: dict[str, Any], dear: Dear = CHEAP, **facts: Any) -> str | None:
     spec = MatchSpec.model_validate(match)
     request = ChatRequest(**{"id": "1", "model": "auto", "body": {}} | facts)
-    reasons = (check(request) for check in matchers(spec, spec.model or ()))
+    reasons = (check(request, StatsBook()) for check in matchers(spec, spec.model or (), dear))
     return next((reason for reason in reasons if reason is not None), None)
 
 
@@ -88,3 +90,58 @@ def test_a_match_takes_in_another_only_when_all_its_conditions_do(
 
 def test_a_route_for_any_model_is_not_taken_in_by_one_for_some() -> None:
     assert not takes_in(MatchSpec(model=["m"]), MatchSpec(), None)
+
+
+WORKING = {"time": {"days": ["mon", "tue", "wed", "thu", "fri"], "hours": "08:00-18:00", "zone": "Europe/Berlin"}}
+NIGHTS = {"time": {"days": ["fri"], "hours": "22:00-06:00"}}
+
+
+def at(moment: str) -> float:
+    """A moment as Unix time."""
+    return datetime.fromisoformat(moment).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("match", "moment", "reason"),
+    [
+        (WORKING, "2026-11-24T08:00:00+01:00", None),
+        (WORKING, "2026-11-24T07:59:59+01:00", "it is tue 07:59 in Europe/Berlin"),
+        (WORKING, "2026-11-24T18:00:00+01:00", "it is tue 18:00 in Europe/Berlin"),
+        (WORKING, "2026-07-24T06:30:00+00:00", None),  # summer time
+        (WORKING, "2026-11-28T12:00:00+01:00", "it is sat 12:00 in Europe/Berlin"),
+        (NIGHTS, "2026-11-27T22:00:00+00:00", None),
+        (NIGHTS, "2026-11-28T05:59:00+00:00", None),  # still Friday's night
+        (NIGHTS, "2026-11-27T05:59:00+00:00", "it is fri 05:59 in UTC"),  # Thursday's
+        (NIGHTS, "2026-11-28T06:00:00+00:00", "it is sat 06:00 in UTC"),
+        ({"time": {"days": ["sat"]}}, "2026-11-28T23:59:00+00:00", None),
+    ],
+)
+def test_time_is_that_of_the_zone_and_a_night_belongs_to_the_day_it_begins(
+    match: dict[str, Any], moment: str, reason: str | None
+) -> None:
+    assert why(match, at=at(moment)) == reason
+
+
+def test_language_is_asked_of_the_detector_and_one_that_is_not_clear_is_none() -> None:
+    german = Dear(detect=lambda request: "de")
+    unclear = Dear(detect=lambda request: None)
+    assert why({"language": ["de", "fr"]}, german) is None
+    assert why({"language": ["fr"]}, german) == "the language is de"
+    assert why({"language": ["fr"]}, unclear) == "the language is not clear"
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "within"),
+    [
+        ({"when": "request.stream"}, {"when": "request.stream"}, True),
+        ({"when": "request.stream"}, {}, False),
+        ({}, {"when": "request.stream"}, True),
+        (WORKING, WORKING, True),
+        (WORKING, {}, False),
+        ({"language": ["de", "fr"]}, {"language": ["fr"]}, True),
+        ({"language": ["fr"]}, {"language": ["de", "fr"]}, False),
+        ({"language": ["fr"]}, {}, False),
+    ],
+)
+def test_newer_conditions_are_compared_too(wide: dict[str, Any], narrow: dict[str, Any], within: bool) -> None:
+    assert takes_in(MatchSpec.model_validate(wide), MatchSpec.model_validate(narrow), None) is within

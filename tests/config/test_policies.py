@@ -12,7 +12,7 @@ from gateway.routing.stats import StatsBook
 from gateway.types import ChatRequest
 
 POLICIES = Path(__file__).parents[2] / "policies"
-NAMES = ("default", "cost-first", "latency-first", "local-first")
+NAMES = ("default", "cost-first", "latency-first", "local-first", "private", "burst", "canary")
 TODAY = date(2026, 11, 24)
 CATALOGUE = Catalogue.load()
 KEYS = {name: f"{name.lower()}-canary" for name in ("FIREWORKS_API_KEY", "TOGETHER_API_KEY", "SPOT_API_KEY")}
@@ -61,6 +61,6 @@ def test_private_requests_of_the_default_policy_never_leave_the_house(tokens: in
     assert policy is not None
     for model in (*policy.names, *policy.spellings, "meta-llama/Llama-3.3-70B-Instruct"):
         headers = {"x-data-class": "confidential"}
-        route = policy.route(ChatRequest("1", model, {}, headers=headers, prompt_tokens=tokens))
+        route = policy.route(ChatRequest("1", model, {}, headers=headers, prompt_tokens=tokens), StatsBook())
         assert route is not None
         assert {one.deployment.location for one in route.candidates} == {"self_hosted"}

@@ -1,8 +1,8 @@
-"""Durations, sizes and precisions as written."""
+"""Durations, sizes, shares and precisions as written."""
 
 import pytest
 
-from gateway.config.units import billions, exactness, precisions, seconds
+from gateway.config.units import billions, exactness, precisions, seconds, share
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,28 @@ def test_some_precisions_count_as_equal(equal: tuple[str, ...]) -> None:
 def test_an_unknown_precision_has_no_rank() -> None:
     assert exactness("q9") is None
     assert None not in {exactness(name) for name in precisions()}
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("5%", 0.05),
+        ("0.5 %", 0.005),
+        ("100%", 1.0),
+        ("0%", 0.0),
+        (0.05, 0.05),
+        (1, 1.0),
+        (0, 0.0),
+        ("101%", None),
+        ("-1%", None),
+        ("5", None),
+        (5, None),
+        (-0.1, None),
+        (float("nan"), None),
+        (True, None),
+        (None, None),
+        ("9" * 99 + "%", None),
+    ],
+)
+def test_shares_are_parts_of_one(written: object, value: float | None) -> None:
+    assert share(written) == (None if value is None else pytest.approx(value))

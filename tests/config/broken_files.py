@@ -1,0 +1,166 @@
+"""Broken policies: the text, its shape, variables, backends and models."""
+
+from tests.config.broken import HEAD, Broken, backend
+
+BOMB = "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9) if before else ', '.join('1' * 9)}]\n"
+    for before, name in zip(["", *"abcdefghij"], "abcdefghij", strict=False)
+)
+CORPUS = [
+    Broken("syntax", "version: 1\nbackends: {gpu: [}\n", "LG001", 2, "not YAML"),
+    Broken("tab", "version: 1\nbackends:\n\tgpu: 1\n", "LG001", 3, "not YAML"),
+    Broken("unclosed quote", 'version: 1\nbackends: "gpu\n', "LG001", 3, "not YAML"),
+    Broken("unknown alias", "version: 1\nbackends: *gpu\n", "LG001", 2, "alias"),
+    Broken("control character", "version: 1\nbackends: \x07\n", "LG002", 2, "U+0007"),
+    Broken("empty", "", "LG003", 1, "empty"),
+    Broken("only a comment", "# nothing\n", "LG003", 1, "empty"),
+    Broken("deep", "a: " + "[" * 40 + "]" * 40, "LG004", 1, "nested"),
+    Broken("aliases", "a: &a 1\nb: [" + "*a," * 101 + "]", "LG004", 2, "aliases"),
+    Broken("large", "# " + "x" * (1 << 20), "LG004", 1, "bytes"),
+    Broken("python tag", "version: 1\nbackends: !!python/object:os.system {}\n", "LG005", 2, "tag"),
+    Broken("own tag", "version: !v 1\n", "LG005", 1, "`!v`"),
+    Broken("duplicate key", f"{HEAD}version: 1\n", "LG006", 8, "first in line 1"),
+    Broken("duplicate backend", f"{HEAD}  gpu: {{}}\n", "LG006", 8, "first in line 3"),
+    Broken("key that is a list", f"{HEAD}? [a, b]\n: 1\n", "LG007", 8, "not text"),
+    Broken("second document", f"{HEAD}---\nversion: 1\n", "LG007", 8, "second document"),
+    Broken("not a mapping", "- version\n", "LG012", 1, "list"),
+    Broken("unknown key", f"{HEAD}rotues: []\n", "LG010", 8, "`rotues`", "'routes'"),
+    Broken("unknown key of a backend", backend("{provider: vllm, urls: 'http://a'}"), "LG010", 9, "`urls`", "'url'"),
+    Broken("unknown key of a price", backend("models: {x: {price: {inputs: 1, output: 1}}}"), "LG010", 9, "`inputs`"),
+    Broken("caller limits", f"{HEAD}callers:\n  a: {{key: {'k' * 20}, limits: {{rpm: 1}}}}\n", "LG011", 9, "`limits`"),
+    Broken("no version", HEAD[11:], "LG013", 1, "`version`"),
+    Broken("version of tomorrow", HEAD.replace("1", "2", 1), "LG014", 1, "version"),
+    Broken("no backends", "version: 1\n", "LG013", 1, "`backends`"),
+    Broken("backends empty", "version: 1\nbackends: {}\n", "LG014", 2, "backends"),
+    Broken("backends without value", "version: 1\nbackends:\n", "LG012", 2, "no value"),
+    Broken("no provider", backend("{url: 'http://a'}"), "LG013", 8, "`provider`"),
+    Broken("text for a number", HEAD.replace("precision: fp8", "context: large"), "LG012", 7, "a whole number"),
+    Broken("number for text", HEAD.replace("meta-llama/Llama-3.3-70B-Instruct", "33"), "LG012", 7, "text", '"33"'),
+    Broken("bare model", HEAD.replace(" {id", " # {id"), "LG012", 7, "no value", "{}"),
+    Broken("negative price", HEAD.replace("precision: fp8", "price: {input: -1, output: 1}"), "LG014", 7, "greater"),
+    Broken("size in words", f"{HEAD}models: {{acme: {{size: huge}}}}\n", "LG015", 8, "8b"),
+    Broken("precision", HEAD.replace("fp8", "q9"), "LG015", 7, "precision"),
+    Broken("variable", HEAD.replace("10.0.0.5", "${GPU_HOST}"), "LG020", 5, "GPU_HOST"),
+    Broken("required variable", HEAD.replace("10.0.0.5", "${GPU_HOST:?ask ops}"), "LG021", 5, "ask ops"),
+    Broken("malformed variable", HEAD.replace("10.0.0.5", "${GPU HOST}"), "LG022", 5, "begins no variable"),
+    Broken("open variable", HEAD.replace("10.0.0.5", "${GPU"), "LG022", 5, "begins no variable"),
+    Broken("litellm", backend("{provider: fireworks, api_key: os.environ/KEY}"), "LG023", 9, "${KEY}", "${KEY}"),
+    Broken("bifrost", backend("{provider: fireworks, api_key: env.KEY}"), "LG023", 9, "${KEY}"),
+    Broken(
+        "no such file", backend("{provider: groq, api_key: 'file:/nonexistent/key'}"), "LG024", 9, "/nonexistent/key"
+    ),
+    Broken(
+        "no such certificate",
+        backend("{provider: vllm, url: 'http://a', tls: {ca: /nonexistent/ca.pem}}"),
+        "LG024",
+        9,
+        "`tls.ca` of 'other' cannot be used: No such file",
+    ),
+    Broken(
+        "certificate that is a directory",
+        backend("{provider: vllm, url: 'http://a', tls: {cert: /, key: /}}"),
+        "LG024",
+        9,
+        "`tls.cert`",
+    ),
+    Broken("unknown kind", backend("{provider: vlm, url: 'http://a'}"), "LG030", 9, "`vlm`", "'vllm'"),
+    Broken("no such class", backend("{provider: 'no.such:Class', url: 'http://a'}"), "LG030", 9, "cannot be used"),
+    Broken("no provider class", backend("{provider: 'json:JSONDecoder', url: 'http://a'}"), "LG030", 9, "no `kind`"),
+    Broken("no url", backend("{provider: vllm}"), "LG031", 8, "no `url`"),
+    Broken("scheme", backend("{provider: vllm, url: 'ftp://a'}"), "LG032", 9, "http://"),
+    Broken(
+        "no scheme", backend("{provider: vllm, url: '10.0.0.5:8000'}"), "LG032", 9, "http://", "http://10.0.0.5:8000"
+    ),
+    Broken("brackets", backend("{provider: vllm, url: 'http://[::1'}"), "LG032", 9, "http://"),
+    Broken("port", backend("{provider: vllm, url: 'http://a:99999'}"), "LG032", 9, "http://"),
+    Broken("letters", backend("{provider: vllm, url: 'http://bücher.example'}"), "LG032", 9, "http://"),
+    Broken("query", backend("{provider: vllm, url: 'http://a/?key=1'}"), "LG032", 9, "query"),
+    Broken("proxy", backend("{provider: vllm, url: 'http://a', proxy: 'a:1'}"), "LG032", 9, "`proxy`"),
+    Broken("metadata", backend("{provider: vllm, url: 'http://169.254.169.254/v1'}"), "LG033", 9, "link-local"),
+    Broken(
+        "metadata in IPv6", backend("{provider: vllm, url: 'http://[::ffff:a9fe:a9fe]/'}"), "LG033", 9, "link-local"
+    ),
+    Broken("header name", backend("{provider: vllm, url: 'http://a', headers: {'a b': c}}"), "LG034", 9, "`a b`"),
+    Broken(
+        "header value", backend('{provider: vllm, url: "http://a", headers: {a: "b\\nc"}}'), "LG034", 9, "cannot carry"
+    ),
+    Broken(
+        "header of ours", backend("{provider: vllm, url: 'http://a', headers: {Host: b}}"), "LG034", 9, "own to set"
+    ),
+    Broken(
+        "proxy of a library",
+        backend("{provider: litellm, proxy: 'http://a:1', models: {llama-3.1-8b-instruct: {id: x/y}}}"),
+        "LG036",
+        9,
+        "`proxy` of 'other' would do nothing",
+    ),
+    Broken(
+        "tls of a library",
+        backend("{provider: litellm, tls: {ca: /etc/hostname}, models: {llama-3.1-8b-instruct: {id: x/y}}}"),
+        "LG036",
+        9,
+        "`tls` of 'other'",
+    ),
+    Broken("unused backend", backend("{provider: vllm, url: 'http://a'}"), "LG035", 8, "never used"),
+    Broken(
+        "unknown model",
+        HEAD.replace("llama-3.3-70b-instruct: {id", "llama-3.3-70b: {context: 1} # "),
+        "LG040",
+        7,
+        "not in the catalogue",
+        "'llama-3.3-70b-instruct'",
+    ),
+    Broken("undeclared model", HEAD.replace("  llama-3.3-70b-instruct:", "  acme-8b:"), "LG041", 7, "size is unknown"),
+    Broken(
+        "unknown base",
+        f"{HEAD}models: {{acme: {{base: llama-3.3-70b}}}}\n",
+        "LG042",
+        8,
+        "base",
+        "'llama-3.3-70b-instruct'",
+    ),
+    Broken("no id", backend("{provider: groq, api_key: x, models: {llama-3.2-1b-instruct: {}}}"), "LG043", 9, "no id"),
+    Broken(
+        "no price",
+        backend("{provider: openai_compatible, url: 'http://a', models: {llama-3.1-8b-instruct: {}}}"),
+        "LG044",
+        9,
+        "unknown",
+    ),
+    Broken(
+        "retired",
+        backend("{provider: groq, api_key: x, models: {llama-3.1-8b-instruct: {}}}"),
+        "LG045",
+        9,
+        "2026-08-16",
+    ),
+    Broken("no day", f"{HEAD}models: {{acme: {{retires: soon}}}}\n", "LG014", 8, "a date such as 2027-03-30"),
+    Broken("no day of the calendar", HEAD.replace("precision: fp8", "retires: 2027-02-30"), "LG014", 7, "a date"),
+    Broken("no language", f"{HEAD}models: {{acme: {{languages: [english]}}}}\n", "LG014", 8, "ISO 639-1"),
+    Broken("no active size", f"{HEAD}models: {{acme: {{active: 17}}}}\n", "LG015", 8, "8b", "17b"),
+    Broken("region of a word", f"{HEAD}org: {{region: europe}}\n", "LG014", 8, "eu"),
+    Broken("unknown key of org", f"{HEAD}org: {{regoin: eu}}\n", "LG010", 8, "`regoin`", "'region'"),
+    Broken(
+        "not in the EU",
+        backend("{provider: vllm, url: http://a, models: {llama-4-scout-17b-16e-instruct: {}}}")
+        + "org: {region: eu}\n",
+        "LG049",
+        9,
+        "is not granted to organisations in the EU",
+    ),
+    Broken(
+        "disconnect", backend("{provider: vllm, url: 'http://a', on_disconnect: go}"), "LG011", 9, "`on_disconnect`"
+    ),
+    Broken("exponent", HEAD.replace("precision: fp8", "context: 1e3"), "LG012", 7, "it is `1000.0`"),
+    Broken("octal", HEAD.replace("precision: fp8", "context: 0o17"), "LG012", 7, "it is `0o17`"),
+    Broken("underscore", HEAD.replace("precision: fp8", "context: 32_768"), "LG012", 7, "it is `32_768`"),
+    Broken("not a number", HEAD.replace("precision: fp8", "price: {input: .nan, output: 1}"), "LG012", 7, "a number"),
+    Broken("infinite", HEAD.replace("precision: fp8", "price: {input: .inf, output: 1}"), "LG012", 7, "a number"),
+    Broken("version in quotes", HEAD.replace("version: 1", 'version: "1"'), "LG014", 1, "1"),
+    Broken("a bomb of anchors", BOMB, "LG004", 1, "too large"),
+    Broken("an anchor within itself", "version: 1\nbackends: &a {gpu: *a}\n", "LG004", 2, "too large"),
+    Broken("no list of files", f"{HEAD}include: 5\n", "LG012", 8, "a list of files"),
+    Broken("file that is not there", f"{HEAD}include: [nonexistent/more.yaml]\n", "LG024", 8, "No such file"),
+    Broken("file by a variable", f"{HEAD}include: ['${{MORE}}.yaml']\n", "LG028", 8, "no variables"),
+    Broken("directory", f"{HEAD}include: ['/']\n", "LG024", 8, "no plain file"),
+]
