@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import orjson
 
 from gateway.dialects.limits import check_depth
+from gateway.dialects.preferences import wish
 from gateway.dialects.shape import Field, check_fields
 from gateway.errors import GatewayError, InvalidRequest
 from gateway.types import CacheControl, Caller, ChatRequest, Chunk, Json
@@ -13,6 +14,7 @@ from gateway.types import CacheControl, Caller, ChatRequest, Chunk, Json
 TOKEN_CHARS = 4  # characters a token, until upstreams have told better
 MESSAGE_TOKENS = 4  # that the chat template adds to each message
 IMAGE_TOKENS = 1600  # of one image, as Llama 3.2 Vision has them
+FORMS = ("json_object", "json_schema")  # of answers
 STOPS = 8  # stop strings
 ADDRESS = re.compile(r"\s*(?!data:)[a-z][a-z0-9+.-]*:|\s*//", re.IGNORECASE)
 DONE = b"data: [DONE]\n\n"
@@ -72,9 +74,10 @@ def chat_request(
     cache: CacheControl,
     arrived: float,
     deadline: float | None,
+    at: float = 0.0,
 ) -> ChatRequest:
-    """The request in a body; raises InvalidRequest."""
-    body = parse(raw)
+    """The request in a body, which arrived `at` that Unix time; raises InvalidRequest."""
+    model, preferences, body = wish(parse(raw))
     stream = bool(body.get("stream"))
     characters, images = measure(body["messages"])
     tools = body.get("tools")
@@ -83,7 +86,7 @@ def chat_request(
     options = body.get("stream_options")
     return ChatRequest(
         id=id,
-        model=body["model"],
+        model=model,
         body=body,
         stream=stream,
         include_usage=bool(stream and options and options.get("include_usage")),
@@ -95,6 +98,8 @@ def chat_request(
         cache=cache,
         arrived=arrived,
         deadline=deadline,
+        at=at,
+        preferences=preferences,
     )
 
 
@@ -104,8 +109,10 @@ def needs(body: Json, images: int) -> frozenset[str]:
     if body.get("tools"):
         found.append("tools")
     wanted = body.get("response_format")
-    if wanted and wanted.get("type") == "json_schema":
-        found.append("json_schema")
+    if wanted and (form := wanted.get("type")) in FORMS:
+        found.append(form)
+    if (body.get("n") or 1) > 1:
+        found.append("n")
     if images:
         found.append("vision")
     if body.get("logprobs"):

@@ -3,20 +3,38 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
-from typing import cast
+from typing import NamedTuple, cast
 
 import orjson
 
+from gateway.engine.judge import flaw
+from gateway.engine.repair import Repair, leaked
 from gateway.engine.tally import Tally
 from gateway.engine.watch import Watch
-from gateway.errors import GatewayError, InternalError, InvalidResponse, StreamCut, UpstreamError
+from gateway.errors import GatewayError, Inadequate, InternalError, InvalidResponse, StreamCut, UpstreamError
 from gateway.providers.port import Provider
 from gateway.types import ChatRequest, Choice, Chunk, Deployment, Json, Outcome, OutcomeName, Timeouts, Usage
 
 WHOLE_SLACK = 3.0  # times the measured time that an answer in one piece may take
 FEW_TOKENS = 64  # that any answer may have
 WHOLE_TOKENS = 4  # times the usual completion, where the request sets no limit
+NONE: frozenset[str] = frozenset()
+TRUNCATED = frozenset({"truncated"})
+OPENING = 500  # characters of an answer that are looked at for leaked tool calls
 HELD_CHUNKS = 1000  # without content
+HELD_BYTES = 16 << 20  # of an answer that is held until it is whole
+
+
+class Manner(NamedTuple):
+    """How a route wants answers to be handled."""
+
+    buffered: bool = False  # a stream is given when it is whole
+    flaws: frozenset[str] = frozenset()  # that a larger model shall do better
+    repair: bool = False  # tool calls that came as text
+    lump: bool = False  # a stream of this upstream shows nothing before it is whole
+
+
+PLAIN = Manner()
 
 
 class Attempt:
@@ -31,16 +49,28 @@ class Attempt:
         patience: float,
         clock: Callable[[], float],
         ended: Callable[[Outcome], None],
+        manner: Manner = PLAIN,
+        spent: float | None = 0.0,
     ) -> None:
         self.request = request
+        self.manner = manner
+        self.whole = manner.buffered or not request.stream  # nothing is given before the end
+        tooled = "tools" in request.needs
+        self.repair = Repair(request) if manner.repair and tooled else None
+        self.opening: str | None = (
+            "" if tooled and not manner.repair else None
+        )  # of the text, to recognise leaked calls
         self.deployment = deployment
         self.source = cast("AsyncGenerator[list[Chunk], None]", provider.answer(request, deployment))
         self.clock = clock
+        self.spent = spent  # US dollars, by earlier attempts; None when not known
         self.report = ended
         self.tally = Tally(request.body.get("n") or 1)
         self.started = clock()
-        self.held: list[Chunk] = []  # what came before the first content
+        self.held: list[Chunk] = []  # what came before the commit
+        self.held_bytes = 0
         self.first: float | None = None
+        self.told = False  # whether its first content was told of
         self.silence = 0.0  # seconds of waiting until the first content
         self.watch = watch_of(request, deployment, limits, patience, clock)
 
@@ -62,32 +92,59 @@ class Attempt:
     async def batch(self) -> list[Chunk] | None:
         """The next of the answer, None at its end; nothing is given before its first content.
 
-        Raises UpstreamError, StreamCut among them.
+        Raises UpstreamError, StreamCut and Inadequate among them.
         """
         while (batch := await self.next()) is not None:
+            if self.repair is not None:
+                batch = self.repair.feed(batch)
+            elif self.opening is not None and len(self.opening) < OPENING:
+                self.opening += "".join([said(chunk) for chunk in batch])
             for index, chunk in enumerate(batch):
                 self.tally.add(chunk.body)
                 if self.request.include_usage and isinstance(chunk.body.get("usage"), dict):
                     batch[index] = self.priced(chunk)
             if self.first is not None:
-                return batch
+                if batch:
+                    return batch
+                continue
             self.hold(batch)
-            if self.committed():
-                self.first, self.watch.content, self.silence = self.clock(), True, self.watch.waited
-                return self.held
+            if self.tally.content and not self.whole:
+                return self.commit()
         if not self.tally.complete:
             raise StreamCut(f"Backend '{self.deployment.backend}' {self.tally.cut}.")
-        return None
+        return self.commit() if self.first is None else None
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the answer seems to have tool calls as text, which nobody repairs."""
+        return bool(self.opening) and leaked(self.opening or "", self.request.body.get("tools") or ())
 
     def hold(self, batch: list[Chunk]) -> None:
-        """Keep what comes before the first content; raises InvalidResponse when that does not end."""
+        """Keep what must not be given yet; raises InvalidResponse when that does not end."""
         self.held += batch
-        if len(self.held) > HELD_CHUNKS:
+        if self.request.stream and (self.tally.content or (self.repair is not None and self.repair.holding)):
+            self.watch.progress()
+        self.held_bytes += sum([len(chunk.data) for chunk in batch]) if self.whole else 0
+        if len(self.held) > HELD_CHUNKS and not self.tally.content:
             raise InvalidResponse(f"Backend '{self.deployment.backend}' sends chunks without any content.")
+        if self.held_bytes > HELD_BYTES:
+            raise InvalidResponse(f"Backend '{self.deployment.backend}' sends more than an answer may have.")
 
-    def committed(self) -> bool:
-        """Whether there is something to give: content of a stream, the whole of an answer in one piece."""
-        return self.tally.content and (self.request.stream or self.tally.complete)
+    def commit(self) -> list[Chunk]:
+        """What was held is given: from here on, the answer is this attempt's. Raises Inadequate instead."""
+        judged = self.flaws if self.whole else NONE  # never by its beginning
+        wrong = flaw(self.request, self.held, judged) if judged else None
+        if wrong is not None:
+            raise Inadequate(f"The answer of {self.deployment.name} has a flaw ({wrong}); a larger model is asked.")
+        self.first, self.silence = self.clock(), self.watch.waited
+        return self.held
+
+    @property
+    def flaws(self) -> frozenset[str]:
+        """What to look for: an answer as long as the request allows is not cut by the model."""
+        usage, most = self.tally.usage, self.request.max_tokens
+        full = usage is not None and most is not None and usage.completion >= most
+        return self.manner.flaws - TRUNCATED if full else self.manner.flaws
 
     async def next(self) -> list[Chunk] | None:
         """The next chunks; None at the end, also when the stream breaks after every choice was finished."""
@@ -100,11 +157,11 @@ class Attempt:
             raise
 
     def priced(self, chunk: Chunk) -> Chunk:
-        """A chunk with usage, with its price added: `usage.cost`, in US dollars."""
+        """A chunk with usage, with the price of all attempts added: `usage.cost`, in US dollars."""
         cost = None if self.tally.usage is None else self.cost(self.tally.usage)
-        if cost is None:
+        if cost is None or self.spent is None:
             return chunk
-        body: Json = {**chunk.body, "usage": {**chunk.body["usage"], "cost": cost}}
+        body: Json = {**chunk.body, "usage": {**chunk.body["usage"], "cost": self.spent + cost}}
         return Chunk(orjson.dumps(body), body)
 
     def cost(self, usage: Usage) -> float | None:
@@ -117,7 +174,7 @@ class Attempt:
     def outcome(self, exc: BaseException | None) -> Outcome:
         """What came of it."""
         answered = self.first is not None
-        usage = self.tally.counted(self.request.prompt_tokens) if answered else None
+        usage = self.tally.counted(self.request.prompt_tokens) if self.tally.content else None
         error = fault(exc)
         name = named(exc, error, answered, self.tally.complete)
         return Outcome(
@@ -133,9 +190,17 @@ class Attempt:
             message=error.logged if error is not None else "",
             retry_after=error.retry_after if error is not None else None,
             rest=self.watch.waited - self.silence if answered else 0.0,
-            streamed=self.request.stream,
+            streamed=self.request.stream and not (answered and (self.whole or self.manner.lump)),
             answered=self.tally.model,
         )
+
+
+def said(chunk: Chunk) -> str:
+    """The text of a chunk's first choice."""
+    choices = chunk.body["choices"]
+    piece = (choices[0].get("delta") or choices[0].get("message")) if choices else None
+    text = piece.get("content") if isinstance(piece, dict) else None
+    return text if isinstance(text, str) else ""
 
 
 def fault(exc: BaseException | None) -> GatewayError | None:
@@ -166,19 +231,20 @@ def watch_of(
     return Watch(deployment.backend, patience, limits.idle, deadline, clock)
 
 
-def patience_of(request: ChatRequest, choice: Choice, limits: Timeouts, last: bool, measured: bool) -> float:
+def patience_of(
+    request: ChatRequest, choice: Choice, limits: Timeouts, last: bool, measured: bool, whole: bool = False
+) -> float:
     """Seconds until the first content of an attempt: tight while another candidate remains, looser for the last one.
 
-    An answer in one piece shows nothing before it is whole: it has the time that its tokens may take besides, thrice
-    what was measured; the last candidate has all the time of the request.
+    An answer in one piece (or a stream that is `whole` before it shows anything) shows nothing
+    before it is whole: it has the time that its tokens may take besides, thrice
+    what was measured or, before that, is usual for a model of its size; the last candidate has all the time there is.
     """
-    if request.stream:
+    if request.stream and not whole:
         return limits.first_token_last if last else limits.first_token
     if last:
         return limits.total
-    if not measured:
-        return limits.first_token_last
     forecast = choice.forecast
     per_token = (forecast.seconds - forecast.ttft) / max(1, forecast.output_tokens)
-    tokens = request.max_tokens or WHOLE_TOKENS * (forecast.output_tokens or FEW_TOKENS)
-    return limits.first_token + WHOLE_SLACK * per_token * tokens
+    usual = WHOLE_TOKENS * (forecast.output_tokens or FEW_TOKENS) if measured else forecast.output_tokens
+    return limits.first_token + WHOLE_SLACK * per_token * (request.max_tokens or usual)

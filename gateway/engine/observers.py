@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import structlog
 
-from gateway.types import Observer, Outcome, Record
+from gateway.types import Observer, Outcome, Record, Shadowed
 
 log = structlog.get_logger()
 Told = TypeVar("Told")
@@ -21,6 +21,12 @@ def tell_answered(observers: Iterable[Observer], record: Record) -> None:
     """Tell every observer of a request that is over."""
     for observer in observers:
         guarded(observer.answered, record)
+
+
+def tell_shadowed(observers: Iterable[Observer], told: Shadowed) -> None:
+    """Tell every observer of a request that was mirrored."""
+    for observer in observers:
+        guarded(observer.shadowed, told)
 
 
 def guarded(tell: Callable[[Told], None], told: Told) -> None:

@@ -1,10 +1,14 @@
 """What is said of a request when it is over."""
 
 from dataclasses import dataclass
+from itertools import islice
 
 from gateway.engine.answer import Answer
 from gateway.errors import GatewayError, UpstreamError
-from gateway.types import ChatRequest, OutcomeName, Record, Usage
+from gateway.routing.policy import Policy
+from gateway.types import NOTHING, ChatRequest, Json, OutcomeName, Record, Sketch, Usage
+
+PAIRS, PAIR = 16, 64 + 512  # of metadata, and characters of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,31 @@ def recorded(request: ChatRequest, at: float, answer: Answer | None, ending: End
         overhead=overhead(request, answer, ending),
         error_type="" if error is None else error.error_type,
         message="" if error is None else error.logged,
+        sketch=sketch(request, answer.policy),
     )
+
+
+def sketch(request: ChatRequest, policy: Policy) -> Sketch:
+    """What is kept of a request: of its headers only those that the policy looks at."""
+    headers, metadata = request.headers, request.body.get("metadata")
+    return Sketch(
+        request.model,
+        request.at,
+        request.stream,
+        request.prompt_tokens,
+        request.max_tokens,
+        request.needs,
+        {name: headers[name] for name in policy.headers if name in headers} if policy.headers else NOTHING,
+        texts(metadata) if isinstance(metadata, dict) else NOTHING,
+        request.caller.name,
+        request.operation,
+    )
+
+
+def texts(metadata: Json) -> dict[str, str]:
+    """The metadata that a policy can match: text, and no more of it than OpenAI takes, since a thousand are kept."""
+    pairs = islice(metadata.items(), PAIRS)
+    return {name: value for name, value in pairs if isinstance(value, str) and len(name) + len(value) <= PAIR}
 
 
 def outcome_of(answer: Answer, ending: Ending) -> OutcomeName:
@@ -79,10 +107,7 @@ def bill(answer: Answer) -> tuple[Usage | None, float | None]:
     """The usage of the attempt that answered, and the cost of all of them; None where any is not known."""
     if not answer.outcomes:
         return None, None
-    used = [outcome for outcome in answer.outcomes if outcome.usage is not None]
-    costs = [outcome.cost for outcome in used]
-    known = sum(cost for cost in costs if cost is not None)
-    return answer.outcomes[-1].usage, None if None in costs else known
+    return answer.usage, answer.spent
 
 
 def reason_of(answer: Answer) -> str:
@@ -96,7 +121,9 @@ def reason_of(answer: Answer) -> str:
         for outcome in answer.outcomes
         if outcome.error_type and outcome.deployment is not answer.deployment
     ]
-    return "; ".join([answer.plan.reason, *failed])
+    choice = answer.choice
+    called = [f"{choice.deployment.name} was held in reserve ({choice.when})"] if choice and choice.when else []
+    return "; ".join([answer.plan.reason, *failed, *called])
 
 
 def overhead(request: ChatRequest, answer: Answer, ending: Ending) -> tuple[tuple[str, float], ...]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tenacity import RetryCallState, wait_exponential
 
-from gateway.errors import UpstreamError
+from gateway.errors import UpstreamError, larger_than
 from gateway.types import Choice
 
 PER_DEPLOYMENT = 2  # attempts at one deployment for one request
@@ -15,11 +15,12 @@ BACKOFF = wait_exponential(multiplier=0.25, max=4.0)
 
 
 class Turn(NamedTuple):
-    """The deployment to ask, how many seconds from now, and whether it is the last one."""
+    """The deployment to ask, seconds from now, whether it is the last one, and whether a larger model is left."""
 
     choice: Choice
     wait: float
     last: bool
+    larger: bool = False
 
 
 class Turns:
@@ -31,9 +32,11 @@ class Turns:
         attempts: int,
         chance: Callable[[], float],
         closed: Callable[[Choice], str | None] = lambda choice: None,
+        may_repeat: Callable[[], bool] = lambda: True,
     ) -> None:
         self.fresh = list(choices)
         self.closed = closed  # why a choice cannot be asked any more
+        self.may_repeat = may_repeat  # whether a deployment may be asked once more, by the budget for that
         self.skipped: list[str] = []
         self.again: list[tuple[Choice, UpstreamError]] = []
         self.left = attempts
@@ -41,16 +44,35 @@ class Turns:
         self.rounds = 0
         self.chance = chance
 
-    def next(self, failed: Choice | None = None, error: UpstreamError | None = None) -> Turn | None:
-        """The turn after that failure; None when nobody is left or allowed."""
+    def next(
+        self,
+        failed: Choice | None = None,
+        error: UpstreamError | None = None,
+        reserve: Callable[[], Turn | None] = lambda: None,
+    ) -> Turn | None:
+        """The turn after that failure; None when nobody is left or allowed.
+
+        Whoever is in `reserve` for it goes before a second attempt at the same deployment.
+        """
         if failed is not None and error is not None:
             if not error.elsewhere:
-                return None
+                return reserve()
+            self.fresh = [choice for choice in self.fresh if error.helps(failed.deployment, choice.deployment)]
             if self.patient(error) and self.asked[failed.deployment.name] < PER_DEPLOYMENT:
                 self.again.append((failed, error))
         if self.left == 0:
             return None
-        return self.first_time() or self.once_more()
+        return self.first_time() or reserve() or self.once_more()
+
+    def near(self, model: str) -> None:
+        """From now on only deployments of that model, where any is left: no other one would say the same."""
+        mine = [choice for choice in self.fresh if choice.deployment.model == model]
+        self.fresh = mine or self.fresh
+
+    def joined(self, choices: Sequence[Choice]) -> Turn | None:
+        """The turn after others have joined: those of a new plan that were not asked yet."""
+        self.fresh = [choice for choice in choices if choice.deployment.name not in self.asked]
+        return self.first_time() if self.left else None
 
     def first_time(self) -> Turn | None:
         """The best choice that was not asked yet and can be asked still: since the plan was made, others may have."""
@@ -65,7 +87,7 @@ class Turns:
     def once_more(self) -> Turn | None:
         """The choice whose wait is the shortest."""
         waits = [(self.wait(error), index) for index, (_, error) in enumerate(self.again)]
-        if not waits:
+        if not waits or not self.may_repeat():
             return None
         self.rounds += 1
         wait, index = min(waits)
@@ -76,7 +98,12 @@ class Turns:
         self.left -= 1
         self.asked[choice.deployment.name] = self.asked.get(choice.deployment.name, 0) + 1
         others = self.again or any(self.closed(other) is None for other in self.fresh)
-        return Turn(choice, wait, self.left == 0 or not others)
+        larger = self.left > 0 and any(self.better(choice, other) for other in self.fresh)
+        return Turn(choice, wait, self.left == 0 or not others, larger)
+
+    def better(self, choice: Choice, other: Choice) -> bool:
+        """Whether the other is of a larger model, and can be asked."""
+        return larger_than(choice.deployment, other.deployment) and self.closed(other) is None
 
     def patient(self, error: UpstreamError) -> bool:
         """Whether the deployment may be asked again, and soon enough."""

@@ -61,6 +61,14 @@ class Watch:
             raise error from exc
         self.set(self.clock())  # the cancellation was swallowed, or is somebody else's
 
+    def progress(self) -> None:
+        """There is content: from now on the limit between two pieces counts, which may pass sooner than the first's."""
+        if not self.content:
+            self.content = True
+            if self.handle is not None:
+                self.handle.cancel()
+                self.set(self.clock())
+
     def due(self) -> float:
         """When the nearest limit passes."""
         limit = self.since + self.idle if self.content else self.begun + self.first_token

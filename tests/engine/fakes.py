@@ -8,13 +8,25 @@ import orjson
 
 from gateway.engine.answer import Answer, Tools
 from gateway.engine.engine import Engine
+from gateway.engine.shadow import Shadows
 from gateway.errors import GatewayError
 from gateway.providers.kind import Kind
 from gateway.providers.port import HttpCall, Response
 from gateway.routing.policy import Policy, Route
 from gateway.routing.stats import StatsBook
 from gateway.stores.cache import MemoryCache
-from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, Observer, Outcome, Record, ServedModel
+from gateway.types import (
+    Backend,
+    ChatRequest,
+    Chunk,
+    Deployment,
+    Json,
+    Observer,
+    Outcome,
+    Record,
+    ServedModel,
+    Shadowed,
+)
 from tests.engine.virtual_time import now
 from tests.routing.samples import policy, request
 
@@ -126,12 +138,16 @@ class Watcher:
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
         self.records: list[Record] = []
+        self.shadows: list[Shadowed] = []
 
     def attempted(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
     def answered(self, record: Record) -> None:
         self.records.append(record)
+
+    def shadowed(self, told: Shadowed) -> None:
+        self.shadows.append(told)
 
 
 class Rig:
@@ -158,7 +174,7 @@ class Rig:
             chance=lambda: self.chance,
             sleep=asyncio.sleep,
         )
-        self.engine = Engine(lambda: self.policy, self.tools)
+        self.engine = Engine(lambda: self.policy, self.tools, Shadows(self.tools))
 
     def open(self, **facts: Any) -> Answer:
         """The answer to a request that streams unless it is told otherwise."""

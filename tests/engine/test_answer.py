@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from gateway import errors
 from gateway.engine.answer import Answer
-from gateway.routing.policy import CachePolicy, Candidate
+from gateway.routing.lane import Candidate
+from gateway.routing.policy import CachePolicy
 from gateway.routing.stats import Stats
 from gateway.stores.cache import ENTRY_BYTES
-from gateway.types import Json, Outcome, Record, Timeouts
+from gateway.types import Json, Outcome, Record, Shadowed
 from tests.engine.fakes import (
     GOOD,
     Rig,
@@ -248,16 +249,6 @@ def test_deadline_of_the_request_ends_all_attempts() -> None:
     run(scenario())
 
 
-def test_timeouts_of_the_route_override_those_of_the_deployment() -> None:
-    async def scenario() -> None:
-        rules = route(candidates=TWO.candidates, timeouts={"a": Timeouts(first_token=3.0)})
-        rig = Rig(rules, {"a": [[1000.0]]})
-        await read(rig)
-        assert rig.providers["b"].begun == [pytest.approx(1003.0)]
-
-    run(scenario())
-
-
 def test_last_candidate_gets_the_wide_first_token_limit() -> None:
     async def scenario() -> None:
         rig = Rig(TWO, {"a": [[1000.0]], "b": [[40.0, *GOOD]]})
@@ -370,6 +361,9 @@ class Broken:
         raise ZeroDivisionError("an observer's own defect")
 
     def answered(self, record: Record) -> None:
+        raise ZeroDivisionError("an observer's own defect")
+
+    def shadowed(self, told: Shadowed) -> None:
         raise ZeroDivisionError("an observer's own defect")
 
 
@@ -601,5 +595,51 @@ def test_answer_larger_than_an_entry_of_the_cache_is_given_and_not_kept(stream: 
         _, found = await read(rig, stream=stream)
         assert len(words(found)) == 5 * len(large)
         assert rig.cache.size == 0
+
+    run(scenario())
+
+
+def test_retries_are_a_share_of_requests_and_failover_is_not_counted() -> None:
+    async def scenario() -> None:
+        rig = Rig(route(A, attempts=2, retry_budget=0.0), {"a": [[errors.ServerFault]]})
+        for _ in range(30):
+            rig.book.deployments.clear()
+            with pytest.raises(errors.ServerFault):
+                await bodies(rig.open())
+        assert rig.calls["a"] < 30 + 10 + 30 * 4  # the burst, and one for each second that the waits took
+        both = Rig(route(candidates=TWO.candidates, retry_budget=0.0), {"a": [[errors.ServerFault]]})
+        for _ in range(30):
+            both.book.deployments.clear()
+            assert words(await bodies(both.open())) == "Hello world"
+        assert both.calls == {"a": 30, "b": 30}
+
+    run(scenario())
+
+
+def test_repetition_by_the_callers_sdk_takes_of_the_same_budget() -> None:
+    async def scenario() -> None:
+        rig = Rig(route(A, attempts=2, retry_budget=0.0), {"a": [[errors.ServerFault]]})
+        for _ in range(10):  # the burst
+            rig.tools.budgets.of("chat", 0.0).retried(now())
+        with pytest.raises(errors.ServerFault):
+            await bodies(rig.open(headers={"x-stainless-retry-count": "1"}))
+        assert rig.calls == {"a": 1}
+
+    run(scenario())
+
+
+def test_error_that_asking_again_would_repeat_says_nothing_of_when_to_ask_again() -> None:
+    async def scenario() -> None:
+        assert (await failure(Rig(ONE, {"a": [[errors.ContextExceeded]]}), errors.ContextExceeded)).retry_after is None
+        assert (await failure(Rig(ONE, {"a": [[errors.ServerFault]]}), errors.ServerFault)).retry_after == 2.0
+
+    run(scenario())
+
+
+def test_time_that_runs_out_in_a_pause_hides_no_failure_before_it() -> None:
+    async def scenario() -> None:
+        rig = Rig(ONE, {"a": [[lambda: errors.RateLimited("slow down", retry_after=8.0)]]})
+        error = await failure(rig, errors.TotalTimeout, deadline=now() + 5.0)
+        assert error.message.startswith(f"{A.name}: slow down The time for this request is used up")
 
     run(scenario())

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gateway import errors
-from gateway.routing.policy import CachePolicy, Candidate
+from gateway.routing.lane import Candidate
+from gateway.routing.policy import CachePolicy
 from gateway.types import CacheControl, Caller, Json, Price, Usage
 from tests.engine.fakes import Rig, Script, bodies, finish, text, used, whole, words
 from tests.engine.virtual_time import now, run

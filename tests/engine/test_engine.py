@@ -3,6 +3,7 @@
 import pytest
 
 from gateway import errors
+from gateway.routing.stats import StatsBook
 from gateway.types import Caller, ChatRequest
 from tests.engine.fakes import Rig, bodies
 from tests.engine.virtual_time import run
@@ -22,7 +23,7 @@ def test_unknown_model_is_told_with_the_nearest_names() -> None:
 
 
 def test_unknown_model_is_told_why_each_route_does_not_match() -> None:
-    def streams(asked: ChatRequest) -> str | None:
+    def streams(asked: ChatRequest, book: StatsBook) -> str | None:
         return "it does not stream"
 
     rig = Rig(route(A, models=(), matchers=(streams,)), {})
@@ -81,3 +82,10 @@ def test_answer_follows_the_policy_that_its_caller_was_checked_by_although_anoth
         assert (answer.policy, rig.calls) == (checked, {"a": 1})
 
     run(scenario())
+
+
+def test_unknown_model_tells_a_caller_nothing_of_routes_that_are_not_theirs() -> None:
+    rig = Rig(route(A, name="secret", asked=("hidden",)), {})
+    with pytest.raises(errors.ModelNotFound) as caught:
+        rig.engine.open(request(model="qqq", caller=Caller("guest", frozenset({"open"}))), rig.policy)
+    assert caught.value.details is not None and caught.value.details["routes"] == []

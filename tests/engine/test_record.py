@@ -6,12 +6,13 @@ import pytest
 
 from gateway import errors
 from gateway.engine.answer import Answer
-from gateway.engine.record import Ending, recorded, rejected
-from gateway.routing.policy import CachePolicy, Candidate
+from gateway.engine.record import Ending, recorded, rejected, sketch
+from gateway.routing.lane import Candidate
+from gateway.routing.policy import CachePolicy
 from gateway.types import Backend, Price, Record, Usage
 from tests.engine.fakes import GOOD, Rig, Script, bodies, finish, text, used
 from tests.engine.virtual_time import now, run
-from tests.routing.samples import deployment, request, route
+from tests.routing.samples import deployment, policy, request, route
 
 A, B = deployment("a", price=Price(1.0, 2.0)), deployment("b", price=Price(10.0, 20.0))
 TWO = route(candidates=(Candidate(A, 0), Candidate(B, 1)))
@@ -163,3 +164,19 @@ def test_what_an_upstream_says_of_the_prompt_is_in_no_record() -> None:
     found = record({"a": [[quoting]]}, route(A))
     assert (found.status, found.message) == (400, "it rejected the request (400).")
     assert CANARY not in repr(found)
+
+
+def test_what_is_kept_of_a_request_has_no_word_of_its_prompt_and_no_header_that_no_route_looks_at() -> None:
+    asked = request(
+        body={"messages": [{"content": CANARY}], "metadata": {"team": "search", "long": "x" * 1000, "number": 1}},
+        headers={"x-class": "secret", "authorization": f"Bearer {CANARY}"},
+        prompt_tokens=7,
+        max_tokens=9,
+        needs=frozenset({"tools"}),
+        stream=True,
+    )
+    kept = sketch(asked, policy(headers=frozenset({"x-class"})))
+    assert (kept.model, kept.prompt_tokens, kept.max_tokens, kept.stream) == (asked.model, 7, 9, True)
+    assert kept.needs == frozenset({"tools"})
+    assert (dict(kept.headers), dict(kept.metadata)) == ({"x-class": "secret"}, {"team": "search"})
+    assert CANARY not in repr(kept)

@@ -218,3 +218,11 @@ def test_turn_is_the_last_when_all_others_can_no_longer_be_asked() -> None:
     order = Turns([A, B, C], 9, lambda: 0.0, lambda choice: "full" if choice is C else None)
     second = after(order, order.next(), errors.FirstTokenTimeout("silent"))
     assert second is not None and (second.choice, second.last) == (B, True)
+
+
+def test_larger_model_that_can_no_longer_be_asked_is_none_to_wait_for() -> None:
+    small = Choice(deployment("small", size=8.0), 1.0, NO_FORECAST, 0)
+    free = Turns([small, A], 3, lambda: 0.0, lambda choice: None).next()
+    full = Turns([small, A], 3, lambda: 0.0, lambda choice: "full").next()
+    assert free is not None and full is not None
+    assert (free.larger, full.larger) == (True, False)
