@@ -20,11 +20,13 @@ from gateway.dialects.openai import chat_request
 from gateway.engine.engine import unknown_model
 from gateway.errors import GatewayError
 from gateway.policytools.check import render
-from gateway.policytools.explain import plan_json, plan_text
-from gateway.routing.planner import plan
+from gateway.policytools.explain import deliberation_json, plan_text
+from gateway.routing.planner import deliberate
 from gateway.routing.policy import Policy
 from gateway.routing.stats import StatsBook
 from gateway.types import CacheControl, Caller, ChatRequest, Json
+
+CHANCE = 0.5  # of [0, 1): it decides ties and, where a route splits its requests, the arm
 
 
 class Unexplained(Exception):
@@ -49,11 +51,11 @@ def explain(
         print(exc, file=sys.stderr)
         return FAILED
     print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() if format == "json" else plan_text(found))
-    return 0
+    return FAILED if "error" in found else 0
 
 
 def planned(path: Path | None, body: Path | None, model: str, prompt: str, headers: tuple[str, ...]) -> Json:
-    """The plan that a policy makes when nothing was seen yet; raises Unexplained."""
+    """The plan that a policy makes when nothing was seen yet, or why there is none; raises Unexplained."""
     if path is None:
         raise Unexplained("No policy: give --policy FILE or set GATEWAY_POLICY.")
     loaded = load(path, os.environ, Catalogue.load(), datetime.now(UTC).date())
@@ -80,11 +82,12 @@ def asked(raw: bytes, headers: tuple[str, ...]) -> ChatRequest:
 
 
 def plan_json_of(policy: Policy, request: ChatRequest) -> Json:
-    """The plan of a request; raises GatewayError when there is none."""
-    route = policy.route(request)
+    """The plan of a request with every filter's verdict; raises GatewayError when no route takes it."""
+    book = StatsBook()
+    route = policy.route(request, book)
     if route is None:
-        raise unknown_model(request, policy)
-    return plan_json(plan(request, route, StatsBook(), time.monotonic(), 0.5))
+        raise unknown_model(request, policy, book)
+    return deliberation_json(deliberate(request, route, book, time.monotonic(), CHANCE), CHANCE)
 
 
 def refusal(error: GatewayError) -> str:

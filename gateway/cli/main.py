@@ -21,7 +21,33 @@ SIGHUP and POST /admin/policy/reload read it at once; a file with a mistake neve
 Example: `llama-gateway serve --policy policies/default.yaml --port 4080`""",
     "check": """Every error and warning of policy files; exit code 0 clean, 1 warnings with --strict, 2 errors.
 
+Files of tests (`*.test.yaml`) are run; a test that fails is an error.
+
 Example: `llama-gateway check policies/*.yaml --strict`""",
+    "test": """The unit tests of policies: for a request the route, the first deployment, who is out, cost or error.
+
+Tests stand beside their policy: `policies/x.test.yaml`. They need no keys: every backend counts as switched on, unless
+`env` in the file empties its variable. Exit code 0 all passed, 1 some failed, 2 a file that cannot be run.
+
+Examples: `llama-gateway test policies/*.test.yaml`, `llama-gateway test policies/default.yaml --format github`""",
+    "diff": """What a change of a policy does: routes, backends, deployments, and who may now leave the house.
+
+With the requests of a log, each is planned by both: whose route, model, backend, cost, latency or privacy changes.
+Exit code 0 no difference, 1 some, 2 a file that cannot be read.
+
+Examples: `llama-gateway diff policies/default.yaml new.yaml`,
+`llama-gateway diff policies/default.yaml new.yaml --requests requests.jsonl`
+and `llama-gateway diff <(git show HEAD:policies/default.yaml) policies/default.yaml --format json`""",
+    "fmt": """Policy files in canonical order and layout, their comments kept and their meaning unchanged.
+
+Exit code 0 done (or nothing to do), 1 with --check when a file would change, 2 a file that is not YAML.
+
+Examples: `llama-gateway fmt policies/*.yaml`, `llama-gateway fmt --check --diff policies/*.yaml`""",
+    "schema": """The JSON Schema of the policy file, for editors: with it they complete keys and underline mistakes.
+
+A policy's first line tells an editor where it is: `# yaml-language-server: $schema=./policy.schema.json`.
+
+Examples: `llama-gateway schema > policies/policy.schema.json`, `llama-gateway schema --tests`""",
     "explain": """The plan of one request: whom to try in which order, every score, and why the others are out.
 
 Examples: `llama-gateway explain --policy policies/default.yaml --model auto --prompt "What is a llama?"`

@@ -151,9 +151,9 @@ def licence_lines(picked: Sequence[Model], catalogue: Catalogue) -> Iterator[str
     """What each licence asks, under its name and the models it is on; multimodal models apart where that matters."""
     groups: dict[tuple[str | None, bool], list[str]] = {}
     for model in picked:
-        licence = catalogue.licence(model.licence or "")
-        apart = model.multimodal and licence is not None and licence.eu_multimodal
-        groups.setdefault((licence.id if licence else None, apart), []).append(model.name)
+        for licence in [catalogue.licence(id) for id in model.licences] or [None]:
+            apart = model.multimodal and licence is not None and licence.eu_multimodal
+            groups.setdefault((licence.id if licence else None, apart), []).append(model.name)
     for (id, multimodal), names in groups.items():
         licence = catalogue.licence(id or "")
         yield title(licence)
@@ -183,13 +183,17 @@ def facts(model: Model, catalogue: Catalogue, today: date, licences: bool) -> Js
         "context": model.context,
         "capabilities": sorted(model.capabilities),
         "multimodal": model.multimodal,
-        "licence": model.licence,
+        "languages": sorted(model.languages),
+        "image_languages": sorted(model.image_languages),
+        "base": model.base,
+        "licences": model.licences,
+        "replacement": model.replacement,
         "hosts": {kind: [host_facts(host, today) for host in hosts] for kind, hosts in model.hosts.items()},
     }
-    licence = catalogue.licence(model.licence or "")
-    if licences and licence is not None:
-        known["licence_facts"] = licence
-        known["licence_asks"] = asks(licence, model.multimodal)
+    if licences:
+        bound = [licence for id in model.licences if (licence := catalogue.licence(id)) is not None]
+        known["licence_facts"] = bound
+        known["licence_asks"] = {licence.id: asks(licence, model.multimodal) for licence in bound}
     return known
 
 
@@ -203,6 +207,7 @@ def host_facts(host: Host, today: date) -> Json:
         "max_output": host.max_output,
         "precision": host.precision,
         "retires": host.retires,
+        "replacement": host.replacement,
         "retires_in_days": (host.retires - today).days if host.retires else None,
         "retired": host.retires is not None and host.retires <= today,
     }

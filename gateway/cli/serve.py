@@ -2,7 +2,6 @@
 
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from gateway.cli.flags import with_flags
 from gateway.cli.start import FAILED, CannotStart, Started, check_open, doors, run
 from gateway.cli.start import serve as serve_live
 from gateway.config.live import LivePolicy
-from gateway.config.loading import Loaded, load
+from gateway.config.reader import Reader
 from gateway.config.settings import Settings, SettingsError
 from gateway.policytools.check import render
 
@@ -46,17 +45,13 @@ def live_policy(settings: Settings, workers: int) -> LivePolicy:
         raise CannotStart("This version runs in one process; start several gateways on ports of their own instead.")
     if path is None:
         raise CannotStart("No policy: give --policy FILE, set GATEWAY_POLICY, or try `llama-gateway up`.")
-    catalogue = Catalogue.load()
-
-    def read() -> Loaded:
-        return load(path, os.environ, catalogue, datetime.now(UTC).date())
-
-    loaded = read()
+    reader = Reader(path, os.environ, Catalogue.load())
+    loaded = reader.read()
     if loaded.problems:
         print(render(loaded.problems, "text", sys.stderr.isatty()), file=sys.stderr, end="")
     if loaded.policy is None:
         raise CannotStart(f"{path} has errors; nothing was started.")
-    return LivePolicy(loaded.policy, read, path)
+    return LivePolicy(loaded, reader)
 
 
 def tell(started: Started) -> None:

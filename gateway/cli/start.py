@@ -16,7 +16,7 @@ from gateway.config.settings import Settings
 from gateway.telemetry.logs import configure
 
 FAILED = 2
-GC_THRESHOLDS = (20_000, 50, 50)  # new objects before a young collection, and how many before an older one
+GC_THRESHOLDS = (20_000, 50, 200)  # new objects before a young collection, and how many before an older one
 
 
 @dataclass(frozen=True, slots=True)

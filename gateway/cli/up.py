@@ -21,6 +21,7 @@ from gateway.config.settings import Settings, SettingsError
 from gateway.demo.fleet import DemoError, DemoFleet, RunningServer, ServerSpec
 from gateway.fleet.annotated import DemoBackend, demo_text, policy_text
 from gateway.fleet.discovery import discover
+from gateway.fleet.table import retiring
 from gateway.policytools.check import render
 
 TOY = "gateway.demo.provider:Toy"
@@ -77,6 +78,8 @@ async def found_text(catalogue: Catalogue, today: date) -> str | None:
     """The policy of what is there, printed as a table on the way; None when nothing is."""
     discovery = await discover(os.environ, catalogue, today)
     print_found(discovery, today, sys.stdout)
+    if line := retiring(discovery, today, catalogue):
+        print(line)
     return policy_text(discovery, today) if discovery.found else None
 
 
@@ -104,7 +107,7 @@ def policy_of(text: str, catalogue: Catalogue, today: date) -> LivePolicy:
     loaded = read(text.encode(), "the policy that was made", os.environ, catalogue, today)
     if loaded.policy is None:
         raise CannotStart(render(loaded.problems, "text", sys.stderr.isatty()).rstrip())
-    return LivePolicy(loaded.policy)
+    return LivePolicy(loaded)
 
 
 def save(path: Path, text: str) -> None:

@@ -56,6 +56,12 @@ def test_a_model_without_a_known_licence_says_so() -> None:
     assert "Licence unknown" in run("models", "llama-3.3-8b-instruct", "--licences").stdout
 
 
+def test_a_distilled_llama_shows_both_licences() -> None:
+    said = run("models", "deepseek-r1-distill-llama-8b", "--licences").stdout
+    assert "MIT License" in said
+    assert "Llama 3.1 Community License" in said
+
+
 def test_json_has_everything() -> None:
     (model,) = json.loads(run("models", "llama-4-scout-17b-16e-instruct", "--licences", "--format", "json").stdout)
     assert (model["name"], model["size"], model["active"], model["multimodal"]) == (
@@ -64,8 +70,9 @@ def test_json_has_everything() -> None:
         17,
         True,
     )
-    assert model["licence_facts"]["eu_multimodal"] is True
-    assert any("European Union" in sentence for sentence in model["licence_asks"])
+    assert [licence["eu_multimodal"] for licence in model["licence_facts"]] == [True]
+    assert any("European Union" in sentence for sentence in model["licence_asks"]["llama4"])
+    assert (model["licences"], len(model["languages"])) == (["llama4"], 12)
     bedrock = model["hosts"]["bedrock"][0]
     assert (bedrock["price"], bedrock["retires"]) == ({"input": 0.17, "output": 0.66}, "2027-03-30")
     assert all(isinstance(host["retired"], bool) for hosts in model["hosts"].values() for host in hosts)
