@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ from socket import socket
 from gateway.api.admin import Inside, admin_app
 from gateway.api.data import DataPlane, data_plane
 from gateway.api.guard import Guard
+from gateway.api.preview import Preview
 from gateway.api.readiness import Readiness
 from gateway.api.readings import readings
 from gateway.api.server import Listener, listener
 from gateway.config.live import LivePolicy
+from gateway.config.watching import Watcher
 from gateway.engine.answer import Tools
 from gateway.engine.engine import Engine
+from gateway.engine.shadow import Shadows
 from gateway.providers.pool import ProviderPool
 from gateway.providers.registry import provider_class
 from gateway.routing.stats import StatsBook
@@ -27,6 +31,8 @@ from gateway.telemetry.lines import RequestLines
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.requests import RequestLog
 
+SWITCH_SECONDS = 0.00005  # after which a thread that reads a policy lets the loop go on
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -34,6 +40,7 @@ class Gateway:
 
     live: LivePolicy
     engine: Engine
+    shadows: Shadows
     providers: ProviderPool
     requests: RequestLog
     readiness: Readiness
@@ -50,17 +57,21 @@ def build(
 ) -> Gateway:
     """A gateway for a policy; nothing is opened yet."""
     providers, book, requests = ProviderPool(), StatsBook(), RequestLog()
-    live.listeners.append(lambda policy: book.forgive())
+    providers.keep(live.current.backends)
+    live.preview = Preview(requests, book, clock)
+    live.listeners += [lambda policy: book.forgive(), lambda policy: providers.keep(policy.backends)]
     metrics = Metrics(cache(lambda kind: provider_class(kind).kind.telemetry))
     metrics.registry.register(Gauges(lambda: readings(live, book, clock)))
     observers = (metrics, requests, RequestLines())
     tools = Tools(providers.of, book, MemoryCache(), observers, clock, time.time, chance, asyncio.sleep)
-    engine = Engine(live.policy, tools)
+    shadows = Shadows(tools)
+    engine = Engine(live.policy, tools, shadows)
     readiness = Readiness(live, book, clock)
     inside = Inside(live, book, requests, metrics.registry, clock)
     return Gateway(
         live,
         engine,
+        shadows,
         providers,
         requests,
         readiness,
@@ -83,7 +94,8 @@ async def run(gateway: Gateway, doors: Doors, ready: Callable[[], None] = lambda
     """Serve until SIGTERM or SIGINT; SIGHUP reads the policy again. A second signal ends at once."""
     data, admin = listener(gateway.data, doors.cert, doors.key), listener(gateway.admin)
     handle_signals(gateway, (data, admin))
-    watching = asyncio.create_task(gateway.live.watch())
+    sys.setswitchinterval(SWITCH_SECONDS)
+    watching = asyncio.create_task(Watcher(gateway.live).watch())
     serving = [
         asyncio.create_task(data.serve(sockets=[doors.data])),
         asyncio.create_task(admin.serve(sockets=[doors.admin])),
@@ -96,6 +108,7 @@ async def run(gateway: Gateway, doors: Doors, ready: Callable[[], None] = lambda
     finally:
         watching.cancel()
         await asyncio.wait([watching])
+        await gateway.shadows.close()
         await gateway.providers.close()
 
 
@@ -111,7 +124,7 @@ def handle_signals(gateway: Gateway, listeners: tuple[Listener, ...]) -> None:
 
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_signal_handler(signal.SIGINT, stop)
-    loop.add_signal_handler(signal.SIGHUP, gateway.live.reload)
+    loop.add_signal_handler(signal.SIGHUP, gateway.live.announce)
 
 
 async def tell_when_ready(listeners: tuple[Listener, ...], ready: Callable[[], None]) -> None:

@@ -68,7 +68,7 @@ class Exchange:
         deadline = deadline_of(headers, self.arrived)
         raw = await body_of(headers, receive)
         control = cache_control(headers.get("cache-control"))
-        self.request = openai.chat_request(raw, self.id, headers, caller, control, self.arrived, deadline)
+        self.request = openai.chat_request(raw, self.id, headers, caller, control, self.arrived, deadline, self.at)
         self.answer = self.engine.open(self.request, policy)
         async with aclosing(self.answer.chunks()) as chunks:
             if self.request.stream:
@@ -119,4 +119,4 @@ class Exchange:
         if self.request is None:
             self.engine.tell(rejected(self.id, self.at, self.arrived, self.caller, ending))
         else:
-            self.engine.tell(recorded(self.request, self.at, self.answer, ending))
+            self.engine.tell(recorded(self.request, self.at, self.answer, ending), self.answer)

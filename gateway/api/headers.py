@@ -23,6 +23,9 @@ def answer_headers(request_id: str, answer: Answer | None) -> list[Header]:
     ]
     if answer.deployment is not None:
         found += deployment_headers(answer.deployment)
+        facts = answer.policy.models.get(answer.deployment.model)
+        if facts is not None and facts.licence_header is not None:
+            found.append(header(b"x-gateway-licence", facts.licence_header))
         found.append(header(b"x-gateway-reason", reason_of(answer)))
         found.append(header(b"x-gateway-attempts", str(answer.attempted)))
     if answer.hit is not None:

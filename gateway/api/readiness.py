@@ -27,6 +27,7 @@ class Readiness:
             body |= {
                 "policy": {
                     "generation": self.live.current.generation,
+                    "pinned": self.live.pinned,
                     "last_reload": "refused" if self.live.problems else "ok",
                     "problems": [problem.message for problem in self.live.problems],
                 },
@@ -38,4 +39,4 @@ class Readiness:
         """Deployments that are neither ejected nor resting."""
         now = self.clock()
         seen = [self.book.of(deployment) for deployment in self.live.current.deployments]
-        return sum(now >= stats.ejected_until and now >= stats.resting_until for stats in seen)
+        return sum(stats.up(now) for stats in seen)

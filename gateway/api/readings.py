@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time
 
 from gateway.config.live import LivePolicy
+from gateway.routing.breaker import State, state
 from gateway.routing.forecast import prior
 from gateway.routing.stats import StatsBook
 from gateway.telemetry.gauges import Reading
+
+BREAKER_STATES: tuple[State, ...] = ("closed", "half_open", "open")  # by their number in the gauge
 
 
 def readings(live: LivePolicy, book: StatsBook, clock: Callable[[], float]) -> Iterator[Reading]:
@@ -16,6 +19,7 @@ def readings(live: LivePolicy, book: StatsBook, clock: Callable[[], float]) -> I
         yield Reading(
             "gateway_inflight_requests", "Requests in flight.", (("backend", backend),), book.in_flight.get(backend, 0)
         )
+    yield from route_readings(live, book)
     yield from deployment_readings(live, book, clock())
 
 
@@ -30,13 +34,27 @@ def policy_readings(live: LivePolicy) -> Iterator[Reading]:
     yield Reading("gateway_policy_reload_timestamp_seconds", "When the policy was last taken over.", (), live.changed)
 
 
+def route_readings(live: LivePolicy, book: StatsBook) -> Iterator[Reading]:
+    """What the routes' rules do."""
+    errors = "Expressions of `when` that failed, so that the route did not match."
+    for route in live.current.routes:
+        labels = (("route", route.name),)
+        count = book.expression_errors.get(route.name, 0)
+        yield Reading("gateway_policy_expression_errors_total", errors, labels, count)
+        if route.burst is not None:
+            active = float(route.name in book.bursts)
+            yield Reading("gateway_burst_active", "1 while the burst rule calls others.", labels, active)
+
+
 def deployment_readings(live: LivePolicy, book: StatsBook, now: float) -> Iterator[Reading]:
     """Health and expected latency of each deployment."""
     for deployment in live.current.deployments:
         labels = (("backend", deployment.backend), ("model", deployment.model))
         stats = book.of(deployment)
-        up = now >= stats.ejected_until and now >= stats.resting_until
-        yield Reading("gateway_backend_up", "1 unless the deployment is ejected or resting.", labels, float(up))
+        up = float(stats.up(now))
+        yield Reading("gateway_backend_up", "1 unless the deployment is ejected or resting.", labels, up)
+        number = BREAKER_STATES.index(state(stats.breaker, now))
+        yield Reading("gateway_breaker_state", "0 closed, 1 half-open, 2 open.", labels, float(number))
         ttft = prior(deployment).ttft if stats.ttft is None else stats.ttft
         yield Reading("gateway_predicted_ttft_seconds", "Expected time to the first token.", labels, ttft)
         if deployment.retires is not None:

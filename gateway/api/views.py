@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from gateway.routing.breaker import state
 from gateway.routing.forecast import prior
 from gateway.routing.policy import Policy
 from gateway.routing.stats import StatsBook
-from gateway.types import Caller, Deployment, Json, Outcome, Record
+from gateway.types import Caller, Deployment, Json, LicenceTerms, Measured, ModelFacts, Outcome, Price, Record, Shadowed
 
 
 def model_rows(policy: Policy, caller: Caller) -> list[Json]:
@@ -15,26 +16,55 @@ def model_rows(policy: Policy, caller: Caller) -> list[Json]:
         by_model.setdefault(deployment.model, []).append(deployment)
     rows = []
     if caller.routes is None or "default" in caller.routes:
-        rows += [model_row(name, deployments) for name, deployments in sorted(by_model.items())]
+        rows += [model_row(policy.models[name], deployments) for name, deployments in sorted(by_model.items())]
     for route in policy.routes:
         if caller.routes is None or route.name in caller.routes:
             rows += [route_row(name, route.name, route.models) for name in route.asked if name not in by_model]
     return list({row["id"]: row for row in rows}.values())
 
 
-def model_row(name: str, deployments: Sequence[Deployment]) -> Json:
-    """A model and where it is served."""
+def model_row(facts: ModelFacts, deployments: Sequence[Deployment]) -> Json:
+    """A model, what is true of it, and where it is served; prices in US dollars per million tokens."""
     contexts = [deployment.context for deployment in deployments if deployment.context is not None]
     return {
-        "id": name,
+        "id": facts.name,
         "object": "model",
         "created": 0,
         "owned_by": "llama-gateway",
-        "size_billions": deployments[0].size,
+        "family": facts.family,
+        "generation": facts.generation,
+        "base": facts.base,
+        "size_billions": facts.size,
+        "active_billions": facts.active,
         "context": max(contexts, default=None),
         "capabilities": sorted(frozenset().union(*(deployment.capabilities for deployment in deployments))),
+        "languages": sorted(facts.languages),
+        "image_languages": sorted(facts.image_languages),
+        "modalities": sorted(facts.modalities),
+        "licences": [licence_row(terms) for terms in facts.licences],
+        "successor": facts.successor,
+        "replacement": facts.replacement,
         "backends": [deployment.backend for deployment in deployments],
+        "retires": {one.backend: one.retires.isoformat() for one in deployments if one.retires is not None},
+        "prices": {one.backend: price_row(one.price) for one in deployments if one.price is not None},
     }
+
+
+def licence_row(terms: LicenceTerms) -> Json:
+    """A licence, and what it asks."""
+    return {
+        "id": terms.id,
+        "name": terms.name,
+        "url": terms.url,
+        "built_with": terms.built_with,
+        "asks": list(terms.asks),
+    }
+
+
+def price_row(price: Price) -> Json:
+    """A price in US dollars per million tokens."""
+    cheap = {} if price.cached_input is None else {"cached_input": price.cached_input}
+    return {"input": price.input, "output": price.output, **cheap}
 
 
 def route_row(name: str, route: str, models: Sequence[str]) -> Json:
@@ -66,7 +96,8 @@ def deployment_row(deployment: Deployment, book: StatsBook, now: float) -> Json:
         "location": deployment.location,
         "in_flight": book.in_flight.get(deployment.backend, 0),
         "concurrency": deployment.concurrency,
-        "up": now >= stats.ejected_until and now >= stats.resting_until,
+        "up": stats.up(now),
+        "breaker": state(stats.breaker, now),
         "faults": stats.faults,
         "ejected_for": max(0.0, stats.ejected_until - now),
         "resting_for": max(0.0, stats.resting_until - now),
@@ -118,4 +149,33 @@ def attempt_row(outcome: Outcome) -> Json:
         "cost_usd": outcome.cost,
         "estimated": bool(outcome.usage and outcome.usage.estimated),
         "answered_by": outcome.answered,
+    }
+
+
+def shadow_row(told: Shadowed) -> Json:
+    """What came of mirroring a request; the ratios are the shadow's by the answer's."""
+    return {
+        "outcome": told.outcome,
+        "deployment": told.deployment.name if told.deployment else None,
+        "cost_usd": told.cost,
+        "error_type": told.error_type,
+        "message": told.message,
+        "ratios": dict(told.ratios),
+        "same_calls": told.same_calls,
+        "answer": None if told.answer is None else measured_row(told.answer),
+        "shadow": None if told.shadow is None else measured_row(told.shadow),
+    }
+
+
+def measured_row(measured: Measured) -> Json:
+    """One of two answers that are compared; seconds."""
+    return {
+        "deployment": measured.deployment.name,
+        "completion_tokens": measured.tokens,
+        "characters": measured.characters,
+        "ttft": measured.ttft,
+        "duration": measured.seconds,
+        "cost_usd": measured.cost,
+        "finish": list(measured.finish),
+        "flaw": measured.flaw,
     }

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+Family = CounterMetricFamily | GaugeMetricFamily
 
 
 class Reading(NamedTuple):
-    """One gauge's value now; labels as pairs."""
+    """One value now, of a gauge, or of a counter where its name ends in `_total`; labels as pairs."""
 
     name: str
     help: str
@@ -22,17 +24,23 @@ class Gauges(Collector):
     def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
         self.read = read
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Family]:
         """One family for each name."""
-        families: dict[str, GaugeMetricFamily] = {}
+        families: dict[str, Family] = {}
         for reading in self.read():
             names = [name for name, _ in reading.labels]
             family = families.get(reading.name)
             if family is None:
-                family = families[reading.name] = GaugeMetricFamily(reading.name, reading.help, labels=names)
+                family = families[reading.name] = family_of(reading, names)
             family.add_metric([value for _, value in reading.labels], reading.value)
         yield from families.values()
 
     def describe(self) -> list[GaugeMetricFamily]:
         """Nothing ahead of time: the readings need a policy, which is not there when this is registered."""
         return []
+
+
+def family_of(reading: Reading, labels: list[str]) -> Family:
+    """An empty family for readings of that name."""
+    kind = CounterMetricFamily if reading.name.endswith("_total") else GaugeMetricFamily
+    return kind(reading.name, reading.help, labels=labels)

@@ -1,8 +1,8 @@
-"""One log line for each request, and one for each failed attempt."""
+"""One log line for each request, one for each failed attempt, and one for each request that was mirrored."""
 
 import structlog
 
-from gateway.types import Outcome, Record
+from gateway.types import Measured, Outcome, Record, Shadowed
 
 REMEDIES = {  # of failures that stay until somebody acts
     "upstream_credentials": "replace the backend's api_key, then reload the policy",
@@ -45,3 +45,26 @@ class RequestLines:
             seconds=round(record.duration, 4),
             error=record.error_type or None,
         )
+
+    def shadowed(self, told: Shadowed) -> None:
+        """A request was mirrored, or should have been."""
+        sides = (told.answer, told.shadow)
+        self.log.info(
+            "request.shadowed",
+            id=told.id,
+            outcome=told.outcome,
+            route=told.route,
+            deployment=told.deployment.name if told.deployment else None,
+            cost_usd=told.cost,
+            ratios={quantity: round(ratio, 3) for quantity, ratio in told.ratios},
+            finish=[finish(side) for side in sides],
+            flaws=[side.flaw if side else None for side in sides],
+            same_calls=told.same_calls,
+            error=told.error_type or None,
+            message=told.message or None,
+        )
+
+
+def finish(side: Measured | None) -> str | None:
+    """How an answer ended, all its choices in one text."""
+    return " ".join(side.finish) if side else None

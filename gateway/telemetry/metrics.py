@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from gateway.types import Outcome, Record
+from gateway.types import Outcome, Record, Shadowed
 
 # Bucket edges of the GenAI semantic conventions, in tokens and in seconds, widened at the fast end.
 TOKENS = tuple(4**power for power in range(14))
@@ -13,6 +13,7 @@ TTFT = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5
 PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5)
 DURATION = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 160, 320, 600)
 OVERHEAD = (0.00005, 0.0001, 0.0002, 0.0004, 0.0008, 0.0016, 0.0032, 0.0064, 0.0128, 0.0256, 0.05, 0.1, 0.5)
+RATIOS = (0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10)
 GEN_AI = (
     "gen_ai_operation_name",
     "gen_ai_provider_name",
@@ -20,6 +21,7 @@ GEN_AI = (
     "gen_ai_request_model",
     "gen_ai_response_model",
 )
+BURST = "burst"  # the cause for which hosted deployments are called
 
 Metric = TypeVar("Metric", Counter, Histogram)
 
@@ -52,6 +54,7 @@ class Metrics:
         self.fallbacks = counter("gateway_fallbacks", "Moves to the next deployment.", "from", "to", "reason")
         self.cost = counter("gateway_cost_usd", "Cost, in US dollars.", "route", "backend", "model")
         self.saved = counter("gateway_saved_usd", "Cost that was not incurred, in US dollars.", "reason")
+        self.burst = counter("gateway_burst_usd", "Cost of what burst rules have called.", "route")
         self.cache = counter("gateway_cache_requests", "Requests by what the cache had.", "result")
         self.usage_missing = counter("gateway_usage_missing", "Answers without usage: tokens estimated.", "backend")
         self.overhead = histogram("gateway_overhead_seconds", "The gateway's own time.", OVERHEAD, "phase")
@@ -62,6 +65,13 @@ class Metrics:
         self.ttft = histogram("gen_ai_server_time_to_first_token_seconds", "Time to the first token.", TTFT, *GEN_AI)
         self.per_token = histogram(
             "gen_ai_server_time_per_output_token_seconds", "Time per token after the first.", PER_TOKEN, *GEN_AI
+        )
+
+        self.shadows = counter("gateway_shadow_requests", "Mirrored requests.", "route", "model", "outcome")
+        self.shadow_cost = counter("gateway_shadow_cost_usd", "Cost of mirrored requests.", "route", "model")
+        self.shadow_flaws = counter("gateway_shadow_flaws", "Flaws in compared answers.", "route", "model", "side")
+        self.differences = histogram(
+            "gateway_shadow_difference", "The shadow's by the answer's.", RATIOS, "route", "model", "quantity"
         )
 
     def counter(self, name: str, help: str, *labels: str) -> Family[Counter]:
@@ -89,6 +99,8 @@ class Metrics:
             self.overhead.of(phase).observe(seconds)
         if record.cost:
             self.cost.of(record.route, backend, model).inc(record.cost)
+        if record.plan is not None and BURST in record.plan.causes:
+            self.burst.of(record.route).inc(burst_usd(record))
         if record.saved:
             self.saved.of("cache").inc(record.saved)
         for before, after in zip(record.attempts, record.attempts[1:], strict=False):
@@ -96,6 +108,18 @@ class Metrics:
                 self.fallbacks.of(before.deployment.name, after.deployment.name, before.error_type).inc()
         if record.deployment is not None and record.cache != "hit":
             self.measured(record)
+
+    def shadowed(self, told: Shadowed) -> None:
+        """A request was mirrored, or should have been."""
+        route, model = told.route, told.deployment.model if told.deployment else ""
+        self.shadows.of(route, model, told.outcome).inc()
+        if told.cost:
+            self.shadow_cost.of(route, model).inc(told.cost)
+        for quantity, ratio in told.ratios:
+            self.differences.of(route, model, quantity).observe(ratio)
+        for side, seen in (("answer", told.answer), ("shadow", told.shadow)):
+            if seen is not None and seen.flaw is not None:
+                self.shadow_flaws.of(route, model, side).inc()
 
     def measured(self, record: Record) -> None:
         """The latencies and the tokens of a request that an upstream has answered, or failed to."""
@@ -118,3 +142,10 @@ class Metrics:
         self.tokens.of(*labels, "output").observe(usage.completion)
         if record.stream and record.ttft is not None and usage.completion > 1:
             self.per_token.of(*labels).observe((record.duration - record.ttft) / (usage.completion - 1))
+
+
+def burst_usd(record: Record) -> float:
+    """US dollars of a request's attempts at deployments that a burst rule has called."""
+    choices = () if record.plan is None else record.plan.choices
+    called = {choice.deployment.name for choice in choices if choice.when == BURST}
+    return sum(outcome.cost or 0.0 for outcome in record.attempts if outcome.deployment.name in called)

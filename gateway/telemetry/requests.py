@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from itertools import islice
 
-from gateway.types import Outcome, Record
+from gateway.types import Outcome, Record, Shadowed
 
 KEPT = 1000
 
@@ -14,6 +14,7 @@ class RequestLog:
     def __init__(self, kept: int = KEPT) -> None:
         self.kept = kept
         self.records: OrderedDict[str, Record] = OrderedDict()
+        self.shadows: dict[str, Shadowed] = {}  # by request
 
     def attempted(self, outcome: Outcome) -> None:
         """Attempts come with their request's record."""
@@ -22,7 +23,13 @@ class RequestLog:
         """Keep a record and let the oldest go."""
         self.records[record.id] = record
         if len(self.records) > self.kept:
-            self.records.popitem(last=False)
+            id, _ = self.records.popitem(last=False)
+            self.shadows.pop(id, None)
+
+    def shadowed(self, told: Shadowed) -> None:
+        """Keep what came of mirroring a request as long as its record."""
+        if told.id in self.records:
+            self.shadows[told.id] = told
 
     def last(self, count: int) -> list[Record]:
         """The last records, newest first."""
@@ -31,3 +38,7 @@ class RequestLog:
     def get(self, id: str) -> Record | None:
         """The record of a request."""
         return self.records.get(id)
+
+    def shadow(self, id: str) -> Shadowed | None:
+        """What came of mirroring a request."""
+        return self.shadows.get(id)

@@ -17,7 +17,7 @@ from tests.engine.fakes import Rig, Script, whole
 from tests.engine.virtual_time import run
 from tests.routing.samples import MODEL, deployment, policy, route
 
-A, B = deployment("a"), deployment("b")
+A, B = (deployment(name, capabilities=frozenset({"n"})) for name in "ab")
 KEY = "sk-caller-0123456789"
 CALLERS = {key_digest(KEY): Caller("search")}
 PROMPT = "the canary of a prompt"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.types import Price, Record
+from gateway.types import Measured, Price, Record, Shadowed
 from tests.routing.samples import deployment, fault, outcome, usage
 
 A = deployment("a", price=Price(1.0, 2.0), id="meta/a")
@@ -34,3 +34,18 @@ def record(**facts: Any) -> Record:
         "overhead": (("request", 0.001), ("response", 0.0002)),
     }
     return Record(**(usual | facts))
+
+
+def shadowed(**facts: Any) -> Shadowed:
+    """A request that was mirrored and whose answers were compared, unless told otherwise."""
+    usual: dict[str, Any] = {
+        "id": "req_1",
+        "route": "chat",
+        "outcome": "success",
+        "deployment": B,
+        "cost": 0.5,
+        "answer": Measured(A, 21, 80, 3.0, 1.0, 0.25, ("stop",)),
+        "shadow": Measured(B, 42, 160, 6.0, 0.5, 0.5, ("length",), "invalid_json"),
+        "ratios": (("length", 2.0), ("ttft", 0.5), ("seconds", 2.0), ("cost", 2.0)),
+    }
+    return Shadowed(**(usual | facts))

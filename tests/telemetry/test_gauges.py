@@ -34,3 +34,10 @@ def test_registering_reads_nothing() -> None:
         raise AssertionError("there is no policy yet")
 
     CollectorRegistry().register(Gauges(broken))
+
+
+def test_a_name_that_ends_in_total_is_a_counter() -> None:
+    registry = CollectorRegistry()
+    registry.register(Gauges(lambda: [Reading("gateway_errors_total", "Errors.", (("route", "chat"),), 3.0)]))
+    assert registry.get_sample_value("gateway_errors_total", {"route": "chat"}) == 3.0
+    assert b"# TYPE gateway_errors_total counter" in generate_latest(registry)

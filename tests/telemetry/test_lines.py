@@ -15,7 +15,7 @@ from gateway.types import Backend, Caller, Observer
 from tests.engine.fakes import GOOD, Rig, bodies
 from tests.engine.virtual_time import now, run
 from tests.routing.samples import route
-from tests.telemetry.records import LOST, A, record
+from tests.telemetry.records import LOST, A, B, record, shadowed
 
 CANARY = "sk-canary-8c1e"
 
@@ -46,6 +46,25 @@ def test_request_that_nobody_answered_has_a_line_too() -> None:
     (line,) = lines(stream)
     assert (line["deployment"], line["tokens"], line["ttft"]) == (None, None, None)
     assert line["error"] == "caller_unauthorized"
+
+
+def test_each_mirrored_request_is_one_line() -> None:
+    stream = io.StringIO()
+    observer(stream).shadowed(shadowed())
+    (line,) = lines(stream)
+    assert (line["event"], line["level"]) == ("request.shadowed", "info")
+    assert (line["id"], line["outcome"], line["route"], line["deployment"]) == ("req_1", "success", "chat", B.name)
+    assert line["ratios"] == {"length": 2.0, "ttft": 0.5, "seconds": 2.0, "cost": 2.0}
+    assert (line["finish"], line["flaws"], line["same_calls"]) == (["stop", "length"], [None, "invalid_json"], None)
+
+
+def test_request_that_should_have_been_mirrored_has_a_line_that_says_why_not() -> None:
+    stream = io.StringIO()
+    nobody = {"deployment": None, "cost": None, "answer": None, "shadow": None, "ratios": ()}
+    observer(stream).shadowed(shadowed(outcome="no_candidate", message="nobody can do tools", **nobody))
+    (line,) = lines(stream)
+    assert (line["outcome"], line["deployment"], line["message"]) == ("no_candidate", None, "nobody can do tools")
+    assert (line["finish"], line["flaws"]) == ([None, None], [None, None])
 
 
 def test_only_failures_of_upstreams_have_a_line_of_their_own() -> None:

@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from gateway import errors
 from gateway.engine.record import Ending, recorded
 from gateway.telemetry.metrics import Metrics
-from gateway.types import Record
+from gateway.types import Choice, Forecast, Plan, Record
 from tests.engine.fakes import Rig
 from tests.routing.samples import fault, request, route, usage
-from tests.telemetry.records import LOST, WON, A, B, record
+from tests.telemetry.records import LOST, WON, A, B, record, shadowed
 
 
 def metrics(*records: Record) -> Metrics:
@@ -128,6 +128,34 @@ def test_request_that_nobody_answered_has_empty_labels() -> None:
     assert value(of, "gateway_requests_total", route="", model="", backend="", outcome="rejected") == 1
 
 
+def test_mirrored_requests_are_counted_and_their_answers_compared() -> None:
+    of = metrics()
+    of.shadowed(shadowed())
+    labels = {"route": "chat", "model": B.model}
+    assert value(of, "gateway_shadow_requests_total", **labels, outcome="success") == 1
+    assert value(of, "gateway_shadow_cost_usd_total", **labels) == 0.5
+    assert value(of, "gateway_shadow_flaws_total", **labels, side="shadow") == 1
+    assert value(of, "gateway_shadow_flaws_total", **labels, side="answer") is None
+    for quantity, ratio in (("length", 2.0), ("ttft", 0.5), ("seconds", 2.0), ("cost", 2.0)):
+        assert value(of, "gateway_shadow_difference_sum", **labels, quantity=quantity) == ratio
+    assert value(of, "gateway_shadow_difference_bucket", **labels, quantity="ttft", le="0.33") == 0
+    assert value(of, "gateway_shadow_difference_bucket", **labels, quantity="ttft", le="0.5") == 1
+
+
+def test_mirrored_request_is_none_of_the_callers() -> None:
+    of = metrics()
+    of.shadowed(shadowed())
+    for name in ("gateway_requests_total", "gateway_attempts_total", "gateway_cost_usd_total"):
+        assert samples(of, name) == {}
+
+
+def test_request_that_should_have_been_mirrored_is_counted_without_a_model() -> None:
+    of = metrics()
+    of.shadowed(shadowed(outcome="dropped", deployment=None, cost=None, answer=None, shadow=None, ratios=()))
+    assert value(of, "gateway_shadow_requests_total", route="chat", model="", outcome="dropped") == 1
+    assert samples(of, "gateway_shadow_cost_usd_total") == {}
+
+
 def test_ten_thousand_junk_models_make_no_new_series() -> None:
     rules = route(A)
     rig = Rig(rules, {}, any_model=(rules,))
@@ -177,3 +205,12 @@ def test_both_text_formats_can_be_parsed() -> None:
     ):
         assert name in names
         assert name in modern
+
+
+def test_cost_of_what_a_burst_rule_has_called_is_counted_and_nothing_else() -> None:
+    forecast = Forecast(0, 0, 0.0, 0.0, 0.0)
+    own, called = Choice(B, 1.0, forecast, 0), Choice(A, 1.0, forecast, 0, when="burst")
+    bursting = Plan("chat", (), (own, called), (), "", causes=frozenset({"burst"}))
+    paid = WON._replace(deployment=B, cost=9.0)
+    of = metrics(record(plan=bursting, attempts=(paid, WON)), record(plan=bursting._replace(causes=frozenset())))
+    assert value(of, "gateway_burst_usd_total", route="chat") == 0.25

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.telemetry.requests import RequestLog
-from tests.telemetry.records import LOST, record
+from tests.telemetry.records import LOST, record, shadowed
 
 
 def test_records_are_found_by_their_id_and_the_newest_come_first() -> None:
@@ -25,3 +25,17 @@ def test_no_more_records_are_kept_than_allowed(ids: list[int], kept: int) -> Non
         assert log.last(1)[0].id == str(number) or ids.count(number) > 1
         assert len(log.last(10**6)) <= kept
     assert log.last(0) == []
+
+
+def test_what_came_of_mirroring_a_request_is_kept_as_long_as_its_record() -> None:
+    log = RequestLog(2)
+    log.shadowed(shadowed())
+    assert log.shadow("req_1") is None
+    log.answered(record())
+    log.shadowed(shadowed())
+    assert log.shadow("req_1") == shadowed()
+    for number in range(2, 4):
+        log.answered(record(id=f"req_{number}"))
+    log.shadowed(shadowed())
+    assert log.shadow("req_1") is None
+    assert log.shadows == {}
