@@ -107,6 +107,10 @@ def backend(found: Found, today: date) -> Iterator[str]:
         yield f"    url: {word(found.url)}\n"
     if found.credential is not None:
         yield f"    api_key: ${{{found.credential}}} # read from the environment; unset: this backend is off\n"
+    elif found.location != "self_hosted":
+        yield "    # its credentials are those that the provider's own tools find; without any, requests to it fail\n"
+    if found.region is not None:
+        yield f"    region: {word(found.region)}\n"
     if found.location == "self_hosted":
         yield "    location: self_hosted # requests that must not leave the house may come here\n"
         yield "    # cost: {usd_per_hour: 1.50} # what it costs, used or not; each request is free\n"

@@ -10,7 +10,7 @@ import httpx
 
 from gateway.catalogue import Catalogue
 from gateway.fleet.found import Discovery, Found, FoundModel
-from gateway.fleet.hosted import HostedLook, accounts
+from gateway.fleet.hosted import HostedLook, accounts, unused
 from gateway.fleet.local import LocalLook
 from gateway.fleet.ollama_host import addressed
 from gateway.fleet.servers import ADDRESSES, PROBES
@@ -47,10 +47,10 @@ async def discover(
         far = HostedLook(http, catalogue, today, patience.hosted)
         parts = await asyncio.gather(
             *(near.at(probe, places[probe.name]) for probe in PROBES if probe.name in places),
-            *(far.at(one, env[one.kind.credential or ""], places.get(one.kind.name)) for one in accounts(env)),
+            *(far.at(one, places.get(one.kind.name)) for one in accounts(env)),
         )
     found = tuple(one for part in parts for one in part.found)
-    return Discovery(found, (*notes, *(note for part in parts for note in part.notes)))
+    return Discovery(found, (*notes, *(note for part in parts for note in part.notes), *unused(env)))
 
 
 @asynccontextmanager

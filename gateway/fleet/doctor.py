@@ -17,7 +17,7 @@ from gateway.fleet.discovery import ADDRESSES, discover
 from gateway.fleet.doctor_asks import Clock, Listing, Watched, answers, context_of, models, place_of
 from gateway.fleet.doctor_asks import reach as reached
 from gateway.fleet.doctor_subjects import account_subject, filled, keys_unset, of_policy, problems, server_subject
-from gateway.fleet.hosted import HostedLook, accounts
+from gateway.fleet.hosted import Account, HostedLook, accounts
 from gateway.providers.port import Provider
 from gateway.providers.registry import provider_class
 
@@ -86,7 +86,7 @@ class Doctor:
         local = await discover(near, self.catalogue, self.today, addresses=addresses)
         subjects = [
             *(server_subject(found, self.catalogue) for found in local.found),
-            *(account_subject(one.kind, env, addresses.get(one.kind.name)) for one in accounts(env)),
+            *(account_subject(one, addresses.get(one.kind.name)) for one in accounts(env)),
         ]
         notes = [Finding("info", "discovery", "this machine", note) for note in local.notes]
         if not subjects:
@@ -140,7 +140,8 @@ class Doctor:
         findings = (*self.told(subject, listed), *ways.judge(subject, heard, self.catalogue))
         if subject.account and listed.models:
             look = HostedLook(transport.client, self.catalogue, self.today, self.patience.answer)
-            subject = filled(subject, look.chosen(provider.kind, None, listed.models), self.catalogue)
+            account = Account(type(provider), subject.credential or "", None)
+            subject = filled(subject, look.chosen(account, None, listed.models), self.catalogue)
         ids = frozenset(model.id for model in heard.models)
         return Examined(subject, tuple(dict.fromkeys(findings)), tuple(transport.readings), ids)
 

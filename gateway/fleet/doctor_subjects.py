@@ -6,8 +6,7 @@ from gateway.catalogue import Catalogue
 from gateway.config.problems import Problem
 from gateway.fleet.checks.finding import Finding, Subject
 from gateway.fleet.found import Discovery, Found, FoundModel
-from gateway.fleet.hosted import importable
-from gateway.providers.kind import Kind
+from gateway.fleet.hosted import Account, importable
 from gateway.providers.registry import provider_class
 from gateway.routing.policy import Policy
 from gateway.types import Backend, Deployment
@@ -44,12 +43,9 @@ def server_subject(found: Found, catalogue: Catalogue) -> Subject:
     return Subject(backend, tuple(expected(backend, model, catalogue) for model in found.models))
 
 
-def account_subject(kind: Kind, env: Mapping[str, str], url: str | None) -> Subject:
-    """A hosted provider whose key is in the environment; `url` only where it is not the provider's own."""
-    credential = kind.credential or ""
-    key = env[credential]
-    backend = Backend(kind.name, kind.name, url or kind.url or "", key, location=kind.location, timeouts=kind.timeouts)
-    return Subject(backend, (), credential, credential, account=True)
+def account_subject(account: Account, url: str | None) -> Subject:
+    """An account that the environment shows; `url` only where it is not the provider's own."""
+    return Subject(account.backend(url), (), account.variable, account.variable, account=True)
 
 
 def filled(subject: Subject, listed: Discovery, catalogue: Catalogue) -> Subject:
@@ -76,7 +72,7 @@ def expected(backend: Backend, found: FoundModel, catalogue: Catalogue) -> Deplo
 
 def keys_unset(env: Mapping[str, str]) -> list[Finding]:
     """A note with the credential variables that are not set."""
-    names = (provider.kind.credential for provider in importable())
+    names = (provider.kind.credential for provider in importable() if not provider.kind.shared)
     unset = [name for name in dict.fromkeys(names) if name is not None and not env.get(name)]
     if not unset:
         return []

@@ -29,9 +29,10 @@ class Found:
     kind: str
     url: str | None  # None: the provider's own
     location: str
-    credential: str | None  # the variable that holds its key, never the key
+    credential: str | None  # the variable that holds its key, never the key; None: it needs or finds none by itself
     models: tuple[FoundModel, ...]
     slots: int | None = None  # requests that it says it works on at once
+    region: str | None = None  # where an account is used
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
-"""Accounts at hosted providers: whose key is in the environment, and which Llama models it opens."""
+"""Accounts at hosted providers: which ones the environment shows, and which Llama models they open."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from typing import NamedTuple
 
 import httpx
 
@@ -17,9 +18,58 @@ from gateway.providers.registry import KINDS, provider_class
 from gateway.types import Backend, ServedModel
 
 
-def accounts(env: Mapping[str, str]) -> list[type[Provider]]:
-    """The providers whose credential variable is set."""
-    return [provider for provider in importable() if provider.kind.credential and env.get(provider.kind.credential)]
+class Account(NamedTuple):
+    """An account that a variable shows; the key is None where the provider finds its credentials by itself."""
+
+    provider: type[Provider]
+    variable: str
+    key: str | None
+    region: str | None = None
+    guessed: bool = False  # the region
+
+    @property
+    def kind(self) -> Kind:
+        """What is true of its provider."""
+        return self.provider.kind
+
+    def backend(self, url: str | None) -> Backend:
+        """A backend that uses it; `url` only where it is not the provider's own."""
+        kind = self.kind
+        return Backend(
+            name=kind.name,
+            kind=kind.name,
+            url=url or kind.url or "",
+            api_key=self.key,
+            location=kind.location,
+            region=self.region,
+            timeouts=kind.timeouts,
+        )
+
+
+def accounts(env: Mapping[str, str]) -> list[Account]:
+    """The accounts whose variables are set, but those that may be meant for something else."""
+    return [found for provider in importable() if (found := account(provider, env)) and not provider.kind.shared]
+
+
+def account(provider: type[Provider], env: Mapping[str, str]) -> Account | None:
+    """A provider's account, if the environment shows one."""
+    kind = provider.kind
+    variables = (kind.credential,) if kind.credential else kind.signs
+    variable = next((name for name in variables if env.get(name)), None)
+    if variable is None:
+        return None
+    region = next((env[name] for name in kind.regions if env.get(name)), None)
+    key = env[variable] if kind.credential else None
+    return Account(provider, variable, key, region or kind.region, guessed=region is None and kind.region is not None)
+
+
+def unused(env: Mapping[str, str]) -> Iterator[str]:
+    """A sentence on each account that is there and that nobody has asked us to use."""
+    for provider in importable():
+        kind = provider.kind
+        if kind.shared and (found := account(provider, env)) is not None:
+            what = f"{found.variable} is set, but often for other ends, so {kind.name} is not used."
+            yield f"{what} If it is meant for that, write a backend with `provider: {kind.name}` into a policy."
 
 
 def importable() -> Iterable[type[Provider]]:
@@ -40,51 +90,57 @@ class HostedLook:
         self.today = today
         self.seconds = seconds  # for each list
 
-    async def at(self, provider: type[Provider], key: str, url: str | None) -> Discovery:
-        """What a key opens; `url` only where it is not the provider's own."""
-        kind = provider.kind
+    async def at(self, account: Account, url: str | None) -> Discovery:
+        """What an account opens; `url` only where it is not the provider's own."""
+        kind, key = account.kind, account.key or ""
         if not (key.isascii() and key.isprintable()):
-            return noted(kind, "holds a character that no key has, so it is not used. Set it again.")
-        backend = Backend(kind.name, kind.name, url or kind.url or "", key, timeouts=kind.timeouts)
+            return noted(account, "holds a character that no key has, so it is not used. Set it again.")
         try:
             async with asyncio.timeout(self.seconds):
-                served = await provider(backend, HttpxTransport(self.client)).models()
+                served = await account.provider(account.backend(url), HttpxTransport(self.client)).models()
         except TimeoutError:
-            return self.assumed(kind, url)
+            return self.assumed(account, url)
         except BadCredentials:
-            return noted(kind, f"is set, but {kind.name} refuses the key. Set a valid one.")
+            what = "the key. Set a valid one." if key else "the credentials, or there are none. Set valid ones."
+            return noted(account, f"is set, but {kind.name} refuses {what}")
         except UpstreamError as exc:
             said = exc.code.replace("_", " ")
-            return noted(kind, f"is set, but {kind.name} could not list its models ({said}), so it is not used.")
-        return self.chosen(kind, url, served)
+            return noted(account, f"is set, but {kind.name} could not list its models ({said}), so it is not used.")
+        return self.chosen(account, url, served)
 
-    def chosen(self, kind: Kind, url: str | None, served: Iterable[ServedModel]) -> Discovery:
+    def chosen(self, account: Account, url: str | None, served: Iterable[ServedModel]) -> Discovery:
         """The Llama models of a list; where it has none, everything that may chat."""
+        kind = account.kind
         naming = Naming(self.catalogue, kind.name, self.today)
         rows = [Listed(one.id, context=one.context if isinstance(one.context, int) else None) for one in served]
         picked = naming.pick(kind.name, rows)
         if llamas := naming.llamas(picked.models):
-            return Discovery((found(kind, url, llamas),))
+            return used(account, url, llamas)
         if not picked.models:
-            return noted(kind, f"is set, but {kind.name} lists no model that chats, so it is not used.")
-        note = f"{kind.name} lists no Llama model for {kind.credential}, so all its models that may chat are used."
-        return Discovery((found(kind, url, picked.models),), (note, *picked.notes))
+            return noted(account, f"is set, but {kind.name} lists no model that chats, so it is not used.")
+        note = f"{kind.name} lists no Llama model for {account.variable}, so all its models that may chat are used."
+        return used(account, url, picked.models, note, *picked.notes)
 
-    def assumed(self, kind: Kind, url: str | None) -> Discovery:
+    def assumed(self, account: Account, url: str | None) -> Discovery:
         """What the catalogue says a provider serves, when it did not say so itself in time."""
+        kind = account.kind
         said = f"is set, but {kind.name} did not list its models within {self.seconds:g} s"
         models = Naming(self.catalogue, kind.name, self.today).expected()
         if not models:
-            return noted(kind, f"{said}, and the catalogue knows none there any more, so it is not used.")
-        note = f"{kind.credential} {said}. Those that the catalogue knows there are used."
-        return Discovery((found(kind, url, models),), (note,))
+            return noted(account, f"{said}, and the catalogue knows none there any more, so it is not used.")
+        return used(account, url, models, f"{account.variable} {said}. Those that the catalogue knows there are used.")
 
 
-def found(kind: Kind, url: str | None, models: tuple[FoundModel, ...]) -> Found:
-    """An account with its models."""
-    return Found(kind.name, kind.name, url, kind.location, kind.credential, models)
+def used(account: Account, url: str | None, models: tuple[FoundModel, ...], *notes: str) -> Discovery:
+    """An account with its models; says so where its region is only a guess."""
+    kind = account.kind
+    if account.guessed:
+        notes = (*notes, f"{' or '.join(kind.regions)} is not set, so {kind.name} is used in {account.region}.")
+    credential = account.variable if account.key else None
+    one = Found(kind.name, kind.name, url, kind.location, credential, models, region=account.region)
+    return Discovery((one,), notes)
 
 
-def noted(kind: Kind, said: str) -> Discovery:
-    """Nothing found, and why: a sentence about the credential variable."""
-    return Discovery(notes=(f"{kind.credential} {said}",))
+def noted(account: Account, said: str) -> Discovery:
+    """Nothing found, and why: a sentence about the variable that shows the account."""
+    return Discovery(notes=(f"{account.variable} {said}",))

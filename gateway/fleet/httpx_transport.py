@@ -66,7 +66,7 @@ class HttpxResponse:
     async def read(self, limit: int) -> bytes:
         """The body, at most `limit` bytes."""
         if len(self.body) > limit:
-            raise InvalidResponse(f"The upstream's answer is longer than {limit} bytes.")
+            raise InvalidResponse(f"The upstream sent an answer of more than {limit} bytes.")
         return self.body
 
     async def end(self) -> None:
@@ -87,7 +87,7 @@ class HttpxTransport:
         try:
             return HttpxResponse(await fetch(self.client, call))
         except Unreadable as exc:
-            raise InvalidResponse(f"The upstream's answer is longer than {MOST} bytes, or compressed.") from exc
+            raise InvalidResponse(f"The upstream sent more than {MOST} bytes, or compressed ones.") from exc
         except httpx.HTTPError as exc:
             raise Unreachable("No answer from the upstream could be had.") from exc
 

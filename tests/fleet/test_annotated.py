@@ -70,6 +70,15 @@ def everything(catalogue: Catalogue) -> Discovery:
                 "FIREWORKS_API_KEY",
                 Naming(catalogue, "fireworks", TODAY).expected(),
             ),
+            Found(
+                "bedrock",
+                "bedrock",
+                None,
+                "hosted",
+                None,
+                named(catalogue, "bedrock", Listed("us.meta.llama3-3-70b-instruct-v1:0")),
+                region="us-east-1",
+            ),
         )
     )
 
@@ -111,7 +120,8 @@ def test_precision_context_slots_and_size_are_those_of_the_server(catalogue: Cat
     by_name = {one.name: one for one in policy.deployments}
     llama, qwen = by_name["ollama/llama-3.1-8b-instruct"], by_name["ollama/qwen3:8b"]
     assert (llama.precision, llama.context, llama.size) == ("q4_k_m", 32768, 8)
-    assert (qwen.size, qwen.context, qwen.capabilities) == (8.2, 32768, frozenset({"json_schema", "tools"}))
+    assert (qwen.size, qwen.context) == (8.2, 32768)
+    assert qwen.capabilities == {"json_object", "json_schema", "tools"}
     assert by_name["llama-cpp/llama-3.2-1b-instruct"].precision == "q8_0"
     assert policy.backends["llama-cpp"].slots == 4
 
@@ -126,7 +136,7 @@ def test_keys_are_named_and_never_written(catalogue: Catalogue) -> None:
 
 def test_without_the_keys_it_still_loads_with_those_backends_off(catalogue: Catalogue) -> None:
     policy, _ = loaded(policy_text(everything(catalogue), TODAY), catalogue, {})
-    assert set(policy.backends) == {"ollama", "vllm", "llama-cpp", "lmstudio"}
+    assert set(policy.backends) == {"ollama", "vllm", "llama-cpp", "lmstudio", "bedrock"}
 
 
 ROWS = st.builds(

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -185,7 +186,7 @@ def test_a_context_other_than_the_policy_s_is_told(
         (60, "warning", "Plan its replacement"),
         (30, "warning", "Choose its replacement and try it"),
         (7, "warning", "Replace it now"),
-        (1, "warning", "in 1 day."),
+        (1, "warning", "in 1 day:"),
         (0, "error", "retired"),
         (-100, "error", "retired"),
     ],
@@ -221,6 +222,14 @@ def test_each_licence_is_one_note_with_its_models(catalogue: Catalogue) -> None:
     assert "llama-3.1-8b-instruct, llama-3.1-70b-instruct" in found[0].what
     assert '"Built with Llama"' in found[0].what
     assert "must not be used to improve" in found[1].what
+
+
+def test_a_model_under_two_licences_and_a_fine_tune_are_named_with_each(catalogue: Catalogue) -> None:
+    tuned = replace(deployment("x", "acme-8b"), base="llama-3.1-8b-instruct")
+    own = replace(deployment("x", "llama-3.1-70b-instruct"), licence="ours")
+    found = list(licences.judge([deployment("x", "deepseek-r1-distill-llama-8b"), tuned, own], catalogue))
+    assert [one.whom for one in found] == ["Llama 3.1 Community License"]
+    assert "Of deepseek-r1-distill-llama-8b, acme-8b:" in found[0].what
 
 
 def test_the_eu_clause_is_a_note_on_multimodal_models_only(catalogue: Catalogue) -> None:

@@ -4,8 +4,9 @@ from datetime import date
 
 import pytest
 
+from gateway.catalogue import Catalogue
 from gateway.fleet.found import Discovery, Found, FoundModel
-from gateway.fleet.table import Row, price, retires, rows
+from gateway.fleet.table import Row, price, retires, retiring, rows
 from gateway.types import Price
 
 TODAY = date(2026, 11, 24)
@@ -54,3 +55,21 @@ def test_a_model_is_gone_on_the_day_it_retires(day: date | None, said: str) -> N
 
 def test_a_price_that_nobody_knows_is_unknown() -> None:
     assert price(None) == "unknown"
+
+
+def found(*days: date | None) -> Discovery:
+    """An account with one model for each day of retirement."""
+    models = tuple(FoundModel(f"acme-{place}", f"x{place}", retires=day) for place, day in enumerate(days))
+    return Discovery((Found("groq", "groq", None, "hosted", "GROQ_API_KEY", models),))
+
+
+def test_what_is_far_off_stands_in_the_table_only() -> None:
+    assert retiring(found(None, date(2027, 1, 24)), TODAY, Catalogue.load()) == ""
+
+
+def test_one_line_tells_the_nearest_retirement_and_counts_the_others() -> None:
+    line = retiring(found(date(2027, 1, 10), date(2026, 11, 29), None), TODAY, Catalogue.load())
+    assert line == (
+        "warning: The provider of groq/acme-1 retires `x1` in 5 days: from 2026-11-29 on every request to it fails. "
+        "Replace it now. Retired within 60 days, besides: 1."
+    )
