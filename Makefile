@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help env run test check bench lock dev clean
+.PHONY: help env run test check bench faults lock dev clean
 
 help:            ## Show the targets.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -30,6 +30,10 @@ check: dev       ## Lint, format, types, layers, docs, policies; fast.
 
 bench: dev       ## Measure; writes build/bench.md and build/bench.json.
 	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench.reloading
+
+faults: dev      ## The faults of Failover Bench at real times; writes build/faults.md.
+	@$(BIN)/python -m tests.faults
 
 # The stamps hold until the lock changes; pip verifies every hash.
 $(VENV)/env.stamp: requirements.lock pyproject.toml
@@ -55,7 +59,7 @@ lock:            ## Resolve both lock files anew.
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q \
 	  pyproject.toml --all-extras --group build --group dev -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q \
-	  pyproject.toml --all-extras --group build -c requirements-dev.lock -o requirements.lock
+	  pyproject.toml --extra bedrock --extra litellm --group build -c requirements-dev.lock -o requirements.lock
 
 clean:           ## Remove what the targets made.
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
