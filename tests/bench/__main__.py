@@ -6,10 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from . import proc, report
+from . import adapters, planning, proc, report
 from .cases import ADDED
 from .measure import Bench, StartError, run_target
 from .stats import Round, added
@@ -30,6 +30,7 @@ class Options:
     chunks: int
     chunk_interval_us: int
     delay_ms: int
+    adapter_rounds: int
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,11 +38,14 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     made.add_argument("--rounds", type=int, default=3)
     made.add_argument("--seconds", type=float, default=3, help="length of one case; a third more to warm up")
-    made.add_argument("--targets", default=",".join(TARGETS), help="which, in what order (default: %(default)s)")
+    made.add_argument(
+        "--targets", default=",".join(TARGETS), help="which, in what order, '' for none (default: %(default)s)"
+    )
     made.add_argument("--connections", type=int, default=16)
     made.add_argument("--chunks", type=int, default=100, help="events of one stream")
     made.add_argument("--chunk-interval-us", type=int, default=0, help="pause between events; 0: none")
     made.add_argument("--delay-ms", type=int, default=0, help="how long the upstream thinks")
+    made.add_argument("--adapter-rounds", type=int, default=9, help="of the providers by themselves; 0: none")
     made.add_argument("--quick", action="store_true", help="one short round, to see that everything works")
     made.add_argument("--out", type=Path, default=BUILD / "bench", help="writes OUT.md and OUT.json")
     return made
@@ -53,10 +57,11 @@ def options(given: argparse.Namespace) -> Options:
     if unknown := [name for name in names if name not in TARGETS]:
         raise SystemExit(f"No target is called {', '.join(unknown)}; there are {', '.join(TARGETS)}.")
     rounds, seconds = (1, 0.6) if given.quick else (given.rounds, given.seconds)
-    if rounds < 1 or not 0.1 <= seconds <= 120:
-        raise SystemExit("--rounds must be at least 1, --seconds between 0.1 and 120.")
+    if rounds < 1 or not 0.1 <= seconds <= 120 or given.adapter_rounds < 0:
+        raise SystemExit("--rounds must be at least 1, --seconds between 0.1 and 120, --adapter-rounds not negative.")
     pacing = (given.chunk_interval_us, given.delay_ms)
-    return Options(rounds, seconds, names, given.connections, given.chunks, *pacing)
+    alone = min(1, given.adapter_rounds) if given.quick else given.adapter_rounds
+    return Options(rounds, seconds, names, given.connections, given.chunks, *pacing, alone)
 
 
 def say(text: str) -> None:
@@ -87,18 +92,21 @@ def run_round(bench: Bench, names: Sequence[str], problems: list[str], label: st
     return found
 
 
-def run_rounds(bench: Bench, asked: Options, left_out: dict[str, str]) -> report.Report:
+def run_rounds(bench: Bench, asked: Options, left_out: dict[str, str], alone: report.Rounds) -> report.Report:
     """Measure all targets in turn, several times over, so that a slow minute of the machine hits all alike."""
     names = sorted((name for name in asked.targets if name not in left_out), key=lambda name: name != "direct")
     problems: list[str] = []
     labels = [f"round {index + 1} of {asked.rounds}" for index in range(asked.rounds)]
     found = [run_round(bench, names, problems, label) for label in labels]
     by_target = {name: [one[name] for one in found] for name in names}
-    return report.Report(asdict(asked), by_target, left_out, problems)
+    return report.Report(asdict(asked), by_target, left_out, problems, alone)
 
 
 def measure(asked: Options) -> report.Report:
-    """Compile, start the upstream, and measure."""
+    """Measure the providers by themselves; then compile, start the upstream, and measure the targets."""
+    alone = adapters.measured(asked.adapter_rounds, say) if asked.adapter_rounds else {}
+    if not asked.targets:
+        return report.Report(asdict(asked), {}, {}, (), alone)
     left_out = prepare(asked.targets)
     for name, reason in left_out.items():
         say(f"left out: {name}: {reason}")
@@ -108,14 +116,16 @@ def measure(asked: Options) -> report.Report:
     pacing = ("--chunk-interval-us", str(asked.chunk_interval_us), "--delay-ms", str(asked.delay_ms))
     with upstream(tools, load_core, asked.chunks, pacing) as server:
         bench = Bench(tools, server, asked.seconds, asked.connections, target_core, load_core)
-        return run_rounds(bench, asked, left_out)
+        return run_rounds(bench, asked, left_out, alone)
 
 
 def main() -> int:
     """Run the benchmark; return 1 if some figures are missing or not to be believed."""
     given = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
-    finished = measure(options(given))
+    asked = options(given)
+    plans = planning.measured(asked.rounds, say)
+    finished = replace(measure(asked), plans=plans)
     report.write(finished, given.out)
     print(report.markdown(finished))
     say(f"written: {given.out}.md, {given.out}.json")

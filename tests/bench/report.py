@@ -4,14 +4,18 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from . import planning
+from .adapters import section
 from .cases import TITLES
-from .stats import Round, Spread, ratios, spreads
+from .stats import Round, Spread, cell, ratios, spreads
 
 PREFERRED_BASE = "gateway"
+
+Rounds = Mapping[str, Sequence[Round | None]]  # what was measured -> its rounds, none where one failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +23,11 @@ class Report:
     """A finished benchmark: rounds per target (none where a round failed), what was left out, what went wrong."""
 
     options: Mapping[str, object]
-    rounds: Mapping[str, Sequence[Round | None]]
+    rounds: Rounds
     left_out: Mapping[str, str]
     problems: Sequence[str]
+    adapters: Rounds = field(default_factory=dict)  # rounds per provider kind
+    plans: Rounds = field(default_factory=dict)  # rounds per number of deployments
 
     @property
     def base(self) -> str | None:
@@ -54,21 +60,6 @@ def machine() -> dict[str, object]:
     }
 
 
-def number(value: float) -> str:
-    """Return a figure with about three digits that mean something."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def cell(found: Spread | None) -> str:
-    """Return median (lowest-highest), or a dash where there is no figure."""
-    if found is None:
-        return "-"
-    middle = number(found.median)
-    return middle if len(found.rounds) == 1 else f"{middle} ({number(found.low)} to {number(found.high)})"
-
-
 def table(columns: Mapping[str, Mapping[str, Spread]], connections: object) -> str:
     """Return a Markdown table: a row a metric, a column a target."""
     head = f"| | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}"
@@ -94,10 +85,13 @@ def markdown(report: Report) -> str:
         "# Benchmark",
         "Median over the rounds (lowest to highest). CPU is user + system time of the target's own processes.",
         f"{told}.",
-        table(report.spreads(), many),
     ]
+    if report.rounds:
+        parts.append(table(report.spreads(), many))
     if compared := report.ratios():
         parts += [f"## Times the figure of {report.base}, round by round", table(compared, many)]
+    parts += section(report.adapters)
+    parts += planning.section(report.plans)
     if notes := _notes(report):
         parts += ["## Notes", "\n".join(notes)]
     return "\n\n".join(parts) + "\n"
@@ -115,6 +109,8 @@ def as_json(report: Report) -> str:
         "targets": plain(report.spreads()),
         "ratio_base": report.base,
         "ratios": plain(report.ratios()),
+        "adapters": plain({kind: spreads(r for r in rounds if r) for kind, rounds in report.adapters.items()}),
+        "plans": plain({count: spreads(r for r in rounds if r) for count, rounds in report.plans.items()}),
         "left_out": dict(report.left_out),
         "problems": list(report.problems),
     }

@@ -40,3 +40,18 @@ def ratios(rounds: Sequence[Round | None], base: Sequence[Round | None]) -> dict
 def added(measured: Round, direct: Round, metrics: Iterable[str]) -> dict[str, float]:
     """Return what a target adds to going without one, in the same round."""
     return {f"added_{m}": measured[m] - direct[m] for m in metrics if m in measured and m in direct}
+
+
+def number(value: float) -> str:
+    """Return a figure with about three digits that mean something."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def cell(found: Spread | None) -> str:
+    """Return median (lowest-highest), or a dash where there is no figure."""
+    if found is None:
+        return "-"
+    middle = number(found.median)
+    return middle if len(found.rounds) == 1 else f"{middle} ({number(found.low)} to {number(found.high)})"
