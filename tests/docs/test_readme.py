@@ -24,6 +24,14 @@ from gateway.telemetry.metrics import Metrics
 README = Path(__file__).parents[2].joinpath("README.md").read_text()
 POLICY = next(block for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL))
 
+FULL = """version: 1
+backends:
+  g: {provider: groq, api_key: k0123456789abcdef, models: {llama-3.3-70b-instruct: {}}}
+  v: {provider: vllm, url: "http://10.0.0.5:8000", models: {llama-3.3-70b-instruct: {}}}
+routes:
+  - {name: a, models: [llama-3.3-70b-instruct], burst: {when: {ttft: 2s}}}
+"""  # every metric has something to tell
+
 
 def stands(word: str) -> bool:
     """Whether a word stands in the README as code."""
@@ -43,12 +51,8 @@ def metric_names() -> set[str]:
         for family in Metrics(lambda kind: kind).registry.collect()
     }
     catalogue = Catalogue.load()
-    text = (
-        "version: 1\nbackends:\n  g: {provider: groq, api_key: k0123456789abcdef, models: {llama-3.3-70b-instruct: {}}}"
-    )
-    policy = read(text.encode(), "test", {}, catalogue, date(2026, 1, 1)).policy
-    assert policy is not None
-    return counted | {reading.name for reading in readings(LivePolicy(policy), StatsBook(), lambda: 0.0)}
+    loaded = read(FULL.encode(), "test", {}, catalogue, date(2026, 1, 1))
+    return counted | {reading.name for reading in readings(LivePolicy(loaded), StatsBook(), lambda: 0.0)}
 
 
 @pytest.mark.parametrize("verb", sorted(name for name in app() if not name.startswith("-")))
