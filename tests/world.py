@@ -75,6 +75,7 @@ def policy(small: str, large: str, shaky: str, closed: str) -> dict[str, Any]:
             preferring("cached", [SMALL], ["small"], cache={"ttl": "1h"}),
             *[troubled(index) for index in range(TROUBLES)],
         ],
+        "org": {"licence_header": True},
         "callers": {"tests": {"key": KEY}, "limited": {"key": LIMITED, "routes": ["auto"]}},
     }
 

@@ -78,6 +78,8 @@ class MemoryCache:
 
 
 def cache_key(tenant: str, route: str, request: ChatRequest) -> bytes:
-    """The key of a request: who asks, on which route, and every parameter of the body, in any order."""
+    """The key of a request: who asks, on which route, what of the choice, and every parameter of the body."""
     body = orjson.dumps(request.body, option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(b"\0".join((tenant.encode(), route.encode(), body))).digest()
+    wishes = request.preferences or ()
+    asked = orjson.dumps([sorted(wish) if isinstance(wish, frozenset) else wish for wish in wishes])
+    return hashlib.sha256(b"\0".join((tenant.encode(), route.encode(), asked, body))).digest()

@@ -139,6 +139,21 @@ def test_the_models_are_listed_and_found_one_by_one(client: openai.OpenAI) -> No
         client.models.retrieve("no/such/model")
 
 
+def test_a_listed_model_has_facts_beside_what_the_sdk_knows(client: openai.OpenAI) -> None:
+    facts: Any = client.models.retrieve(SMALL).model_extra
+    assert (facts["family"], facts["size_billions"], facts["active_billions"]) == ("llama", 8, 8)
+    assert [(one["id"], one["built_with"]) for one in facts["licences"]] == [("llama3.1", "Built with Llama")]
+    assert any("Built with Llama" in sentence for sentence in facts["licences"][0]["asks"])
+    assert facts["languages"] == ["de", "en", "es", "fr", "hi", "it", "pt", "th"]
+    assert facts["prices"]["small"] == {"input": 1, "output": 2}
+    assert (facts["base"], facts["successor"], facts["retires"]) == (None, None, {})
+
+
+def test_an_answer_names_its_licence_where_the_policy_wants_it(client: openai.OpenAI) -> None:
+    raw = client.chat.completions.with_raw_response.create(model=SMALL, messages=HELLO)
+    assert raw.headers["x-gateway-licence"] == 'llama3.1; built-with="Built with Llama"'
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_dead_and_a_failing_backend_are_passed_over(client: openai.OpenAI, whole: World, stream: bool) -> None:
     whole.script.add(Refuse(500))
