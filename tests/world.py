@@ -71,7 +71,7 @@ def policy(small: str, large: str, shaky: str, closed: str) -> dict[str, Any]:
         "routes": [
             preferring("auto", [SMALL, LARGE], ["small", "large"]),
             preferring("failover", [SMALL], ["closed", "shaky", "small"], retry={"attempts": 3}),
-            preferring("shaky-first", [SMALL, LARGE], ["shaky", "small"], retry={"attempts": 2}),
+            preferring("shaky-first", [SMALL, LARGE], ["shaky", "small"], retry={"attempts": 2}, mid_stream="error"),
             preferring("cached", [SMALL], ["small"], cache={"ttl": "1h"}),
             *[troubled(index) for index in range(TROUBLES)],
         ],
