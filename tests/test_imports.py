@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-HEAVY = ("litellm", "boto3", "botocore", "numpy", "gguf", "xllamacpp", "pandas", "aiohttp", "openai")
+HEAVY = (
+    *("litellm", "boto3", "botocore", "numpy", "gguf", "xllamacpp", "pandas", "aiohttp", "openai"),
+    *("cel", "prompt_toolkit", "jsonschema_rs", "lingua", "ruamel", "redis"),
+)
 
 
 def loaded(*modules: str) -> set[str]:

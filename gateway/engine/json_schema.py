@@ -3,8 +3,6 @@
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
-import jsonschema_rs
-
 from gateway.types import Json
 
 EFFORT = 10_000_000  # places of a schema times characters of a value that are looked at, about 10 ns each at the worst
@@ -15,9 +13,6 @@ PATTERN_BYTES = 1 << 16  # of a compiled regular expression
 AGAIN = 4  # times that all inside `unevaluated...` counts: it is looked at once more for it
 FOREIGN = ("$dynamicRef", "$recursiveRef")  # references whose target depends on the way to them
 UNEVALUATED = ("unevaluatedProperties", "unevaluatedItems")
-
-# The linear engine: without look-around and back-references, and without a text on which it takes for ever.
-LINEAR = jsonschema_rs.RegexOptions(size_limit=PATTERN_BYTES, dfa_size_limit=PATTERN_BYTES)
 
 
 class Unjudged(Exception):
@@ -34,9 +29,14 @@ def satisfies(schema: object, value: object, characters: int, shares: int = 1) -
     """
     if not isinstance(schema, dict):
         return None
+    # Imported here: eight megabytes that a gateway without such routes never needs.
+    import jsonschema_rs
+
+    # The linear engine: without look-around and back-references, and without a text on which it takes for ever.
+    linear = jsonschema_rs.RegexOptions(size_limit=PATTERN_BYTES, dfa_size_limit=PATTERN_BYTES)
     try:
         Weight(schema, EFFORT // ((characters + LEAST) * shares)).of(schema, 0)
-        validator = jsonschema_rs.validator_for(schema, pattern_options=LINEAR, validate_formats=False, offline=True)
+        validator = jsonschema_rs.validator_for(schema, pattern_options=linear, validate_formats=False, offline=True)
         return validator.is_valid(value)
     except (Unjudged, ValueError, jsonschema_rs.ReferencingError):
         return None
