@@ -115,7 +115,7 @@ class Answer:
         turn = turns.next()
         while turn is not None:
             await self.pause(turn.wait)
-            attempt = self.begin(turn, seam)
+            attempt = self.begin(turn, self.manner(turns, turn), seam)
             try:
                 async with attempt:
                     while (batch := await attempt.batch()) is not None:
@@ -201,7 +201,7 @@ class Answer:
         except PolicyError:
             return None
 
-    def begin(self, turn: Turn, seam: Seam | None = None) -> Attempt:
+    def begin(self, turn: Turn, manner: Manner, seam: Seam | None) -> Attempt:
         """The attempt of a turn; one that takes up a broken answer asks for what the seam needs."""
         deployment = turn.choice.deployment
         self.deployment, self.choice = deployment, turn.choice
@@ -212,11 +212,11 @@ class Answer:
         whole = self.request.stream and provider.kind.whole(self.request, deployment)
         last = turn.last and not self.held_back
         patience = patience_of(self.request, turn.choice, limits, last, measured, whole)
-        manner = self.manner(turn)._replace(lump=whole)
+        manner = manner._replace(lump=True) if whole else manner
         request = self.request
         if seam is not None and seam.broken is not None:
             request = seam.resume(provider.kind)
-        clock, spent = self.tools.clock, self.spent
+        clock, spent = self.tools.clock, self.spent if self.outcomes else 0.0
         attempt = Attempt(request, deployment, provider, limits, patience, clock, self.ended, manner, spent)
         self.asked = self.asked or attempt.started
         turned(deployment, self.tools.book.started(deployment, attempt.started))
@@ -242,9 +242,9 @@ class Answer:
         waiting = self.route.causes - self.plan.causes
         return OVERLOADED in waiting and self.attempted < self.route.attempts
 
-    def manner(self, turn: Turn) -> Manner:
+    def manner(self, turns: Turns, turn: Turn) -> Manner:
         """How the answer of a turn is handled: it is judged only while a larger model is left to do better."""
-        flaws = self.route.escalate if turn.larger else NO_CAUSES
+        flaws = self.route.escalate if self.route.escalate and turns.larger_left(turn.choice) else NO_CAUSES
         judged = bool(flaws) and not self.request.needs.isdisjoint(JUDGED)
         return Manner(self.route.mid_stream == "buffer" or judged, flaws, self.route.repair)
 

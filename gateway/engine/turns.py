@@ -15,12 +15,11 @@ BACKOFF = wait_exponential(multiplier=0.25, max=4.0)
 
 
 class Turn(NamedTuple):
-    """The deployment to ask, seconds from now, whether it is the last one, and whether a larger model is left."""
+    """The deployment to ask, how many seconds from now, and whether it is the last one."""
 
     choice: Choice
     wait: float
     last: bool
-    larger: bool = False
 
 
 class Turns:
@@ -98,12 +97,12 @@ class Turns:
         self.left -= 1
         self.asked[choice.deployment.name] = self.asked.get(choice.deployment.name, 0) + 1
         others = self.again or any(self.closed(other) is None for other in self.fresh)
-        larger = self.left > 0 and any(self.better(choice, other) for other in self.fresh)
-        return Turn(choice, wait, self.left == 0 or not others, larger)
+        return Turn(choice, wait, self.left == 0 or not others)
 
-    def better(self, choice: Choice, other: Choice) -> bool:
-        """Whether the other is of a larger model, and can be asked."""
-        return larger_than(choice.deployment, other.deployment) and self.closed(other) is None
+    def larger_left(self, choice: Choice) -> bool:
+        """Whether one of a larger model is left that can be asked after that choice."""
+        larger = (other for other in self.fresh if larger_than(choice.deployment, other.deployment))
+        return self.left > 0 and any(self.closed(other) is None for other in larger)
 
     def patient(self, error: UpstreamError) -> bool:
         """Whether the deployment may be asked again, and soon enough."""

@@ -222,7 +222,9 @@ def test_turn_is_the_last_when_all_others_can_no_longer_be_asked() -> None:
 
 def test_larger_model_that_can_no_longer_be_asked_is_none_to_wait_for() -> None:
     small = Choice(deployment("small", size=8.0), 1.0, NO_FORECAST, 0)
-    free = Turns([small, A], 3, lambda: 0.0, lambda choice: None).next()
-    full = Turns([small, A], 3, lambda: 0.0, lambda choice: "full").next()
-    assert free is not None and full is not None
-    assert (free.larger, full.larger) == (True, False)
+    free = Turns([small, A], 3, lambda: 0.0, lambda choice: None)
+    full = Turns([small, A], 3, lambda: 0.0, lambda choice: "full")
+    for order, left in ((free, True), (full, False)):
+        turn = order.next()
+        assert turn is not None
+        assert order.larger_left(turn.choice) is left
