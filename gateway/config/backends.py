@@ -46,6 +46,7 @@ def server(name: str, spec: BackendSpec, context: Context) -> Server:
     check_headers(spec, path, context)
     check_files(spec, path, context)
     check_transport(spec, kind, path, context)
+    check_region(spec, kind, path, context)
     if not spec.models and context.shaped.whole((*path, "models")):
         message = f"The backend '{name}' serves no models, so it is never used. List them under `models`, or remove it."
         context.report.add("LG035", path, message, key=True)
@@ -150,6 +151,15 @@ def check_transport(spec: BackendSpec, kind: Kind, path: Path, context: Context)
     for key in (key for key, value in written.items() if value and not kind.transport):
         message = f"`{key}` of '{path[1]}' would do nothing: the kind {kind.name} has connections of its own. Remove it"
         context.report.add("LG036", (*path, key), f"{message}, or use a kind that speaks to the host itself.", key=True)
+
+
+def check_region(spec: BackendSpec, kind: Kind, path: Path, context: Context) -> None:
+    """A region that becomes part of an address has the form of one."""
+    region = spec.region
+    if region is None or kind.region_form is None or context.unread(region) or re.fullmatch(kind.region_form, region):
+        return
+    message = f"`{clean(region)}` is no region of {kind.name}. Write its full name, such as {kind.region}."
+    context.report.add("LG037", (*path, "region"), f"{message} `require: {{regions: [eu]}}` takes in eu-west-1.")
 
 
 def unreadable(file: str) -> str:

@@ -64,7 +64,7 @@ def leaving(require: RequireSpec, deployment: Deployment) -> str | None:
     """Why a request must not get to a deployment: where it stands, who keeps what it is sent, on what terms."""
     if require.location is not None and deployment.location != require.location:
         return f"is {deployment.location}, the route requires {require.location}"
-    if require.regions is not None and deployment.region not in require.regions:
+    if require.regions is not None and not within(deployment.region, require.regions):
         return f"is in {deployment.region or 'no known region'}, the route requires {either(require.regions)}"
     if require.data_collection is not None and deployment.collects:
         return "may keep what it is sent, the route requires data_collection: deny"
@@ -87,3 +87,8 @@ def coarse(precision: str | None, least: str) -> bool:
     """Whether a precision is below another, or not known."""
     ours, wanted = exactness(precision or ""), exactness(least)
     return ours is None or (wanted is not None and ours < wanted)
+
+
+def within(region: str | None, wanted: Sequence[str]) -> bool:
+    """Whether a region is one of those wanted, or lies in one: `eu-west-1` is in `eu`."""
+    return region is not None and any(region == one or region.startswith(f"{one}-") for one in wanted)

@@ -70,6 +70,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "LG034": ("error", "not a header"),
     "LG035": ("warning", "unused backend"),
     "LG036": ("error", "proxy or tls on a kind that cannot honour them"),
+    "LG037": ("error", "not a region of that provider"),
     # models and deployments
     "LG040": ("error", "unknown model"),
     "LG041": ("warning", "undeclared model"),

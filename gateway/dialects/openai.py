@@ -15,6 +15,7 @@ TOKEN_CHARS = 4  # characters a token, until upstreams have told better
 MESSAGE_TOKENS = 4  # that the chat template adds to each message
 IMAGE_TOKENS = 1600  # of one image, as Llama 3.2 Vision has them
 FORMS = ("json_object", "json_schema")  # of answers
+UNFORCED = (None, "auto", "none")  # choices that leave it to the model
 STOPS = 8  # stop strings
 ADDRESS = re.compile(r"\s*(?!data:)[a-z][a-z0-9+.-]*:|\s*//", re.IGNORECASE)
 DONE = b"data: [DONE]\n\n"
@@ -108,6 +109,8 @@ def needs(body: Json, images: int) -> frozenset[str]:
     found = []
     if body.get("tools"):
         found.append("tools")
+        if body.get("tool_choice") not in UNFORCED:
+            found.append("tool_choice")
     wanted = body.get("response_format")
     if wanted and (form := wanted.get("type")) in FORMS:
         found.append(form)

@@ -13,11 +13,11 @@ import botocore  # type: ignore[import-untyped]  # noqa: F401  # cheap; says at 
 import orjson
 
 from gateway.errors import Unreachable, UpstreamError
-from gateway.providers.bedrock_answer import EventDecoder, completion, loaded, replayed
+from gateway.providers.bedrock_answer import EventDecoder, completion, replayed
 from gateway.providers.bedrock_errors import refusal
 from gateway.providers.bedrock_request import converse_body, is_llama, may_call, profile_id
 from gateway.providers.decoder import Decoder
-from gateway.providers.http import HttpProvider, not_promised
+from gateway.providers.http import HttpProvider, loaded, not_promised
 from gateway.providers.kind import Kind
 from gateway.providers.openai_compatible import headers_of
 from gateway.providers.port import HttpCall, Transport
@@ -52,6 +52,7 @@ class Bedrock(HttpProvider):
         signs=(TOKEN, "AWS_ACCESS_KEY_ID", "AWS_PROFILE"),
         regions=REGIONS,
         region="us-east-1",
+        region_form=r"[a-z]{2,4}(-[a-z]+)+-\d+",
     )
 
     def __init__(

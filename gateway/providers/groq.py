@@ -16,7 +16,7 @@ class Groq(OpenAICompatible):
         credential="GROQ_API_KEY",
         needs_key=True,
         timeouts=Timeouts(connect=3, first_token=5, first_token_last=30, idle=10, total=120),
-        offers=frozenset({"json_object"}),
+        offers=frozenset({"json_object", "tool_choice"}),
     )
     prefix = "/openai/v1"
 
@@ -27,8 +27,8 @@ class Groq(OpenAICompatible):
             return False
         if error := extra.get("error"):
             raise stream_failure(self.backend.name, "", error)
-        usage = extra.get("usage")
-        if not usage or body.get("usage"):
+        usage = extra.pop("usage", None)  # it must be in one place only: a caller who did not ask gets none
+        if not usage:
             return False
-        body["usage"] = usage
+        body["usage"] = body.get("usage") or usage
         return True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gateway.types import ChatRequest, Deployment, Timeouts
 
 CHAT = frozenset({"tools", "json_schema", "logprobs"})
-SERVED = frozenset({"n", "json_object"})  # what a server can do with any model
+SERVED = frozenset({"n", "json_object", "tool_choice"})  # what a server can do with any model
 
 
 def streams(request: ChatRequest, deployment: Deployment) -> bool:
@@ -36,5 +36,6 @@ class Kind:
     shared: bool = False  # its `credential` is set on many machines for other ends: an account is not used unasked
     regions: tuple[str, ...] = ()  # variables that say in which region an account is used
     region: str | None = None  # which one, where they do not
+    region_form: str | None = None  # what the name of a region matches, where it becomes part of an address
     prefill: Mapping[str, bool] | None = None  # of a body whose last message is to be continued; None: it cannot
     transport: bool = True  # goes through the gateway's transport, which honours `proxy` and `tls`

@@ -26,7 +26,7 @@ class LmStudio(LlamaCpp):
         keepalive=3,
         slots=4,
         capabilities=frozenset({"tools", "json_schema", "vision"}),
-        offers=frozenset({"json_object"}),
+        offers=frozenset({"json_object", "tool_choice"}),
     )
 
     odd = ("tool_choice", "response_format")

@@ -31,7 +31,7 @@ class Tgi(OpenAICompatible):
         telemetry="tgi",
         location="self_hosted",
         timeouts=Timeouts(connect=2, first_token=12, first_token_last=120, idle=20, total=600),
-        offers=frozenset({"json_object"}),  # it passes over `n`
+        offers=frozenset({"json_object", "tool_choice"}),  # it passes over `n`
     )
 
     odd = ("response_format",)

@@ -101,6 +101,13 @@ CORPUS = [
         9,
         "`tls` of 'other'",
     ),
+    Broken(
+        "region of a map",
+        backend("{provider: bedrock, region: eu, models: {llama-3.3-70b-instruct: {}}}"),
+        "LG037",
+        9,
+        "`eu` is no region of bedrock. Write its full name, such as us-east-1.",
+    ),
     Broken("unused backend", backend("{provider: vllm, url: 'http://a'}"), "LG035", 8, "never used"),
     Broken(
         "unknown model",

@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 
 from gateway.catalogue import Catalogue
+from gateway.config.constraints import within
 from gateway.config.loading import Loaded, read
 from gateway.routing.lane import Candidate
 from gateway.routing.planner import plan
@@ -334,3 +335,10 @@ def test_timeouts_of_a_route_hold_for_reserves_too() -> None:
     found = route("models: [large]\nfallback: {context: [huge]}\ntimeouts: {idle: 3s}")
     limits = {one.deployment.backend: one.deployment.timeouts.idle for one in found.candidates}
     assert limits == {"gpu": 3.0, "out": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("region", "inside"), [("eu", True), ("eu-west-1", True), ("europe", False), ("us-east-1", False), (None, False)]
+)
+def test_region_lies_in_another_by_its_parts(region: str | None, inside: bool) -> None:
+    assert within(region, ["eu"]) is inside

@@ -115,3 +115,7 @@ def test_the_caret_stays_below_its_word_when_the_line_is_masked() -> None:
     source, caret = next(one.excerpt for one in loaded.problems if one.code == "LG010").split("\n")
     assert source[caret.index("^") :].startswith("colour")
     assert "api_key: ***," in source
+
+
+def test_a_day_is_shown_since_it_is_no_secret() -> None:
+    assert "retires: 2026-12-01" in shown(GOOD.replace("instruct: {}", "instruct: {retires: 2026-12-01}"), True)

@@ -189,12 +189,20 @@ def test_null_is_the_same_as_leaving_a_field_out() -> None:
     assert (found.max_tokens, found.stream, found.needs) == (None, False, frozenset())
 
 
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
+
 @pytest.mark.parametrize(
     ("fields", "needs"),
     [
         ({}, set()),
         ({"tools": []}, set()),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, {"tools"}),
+        ({"tools": TOOLS}, {"tools"}),
+        ({"tools": TOOLS, "tool_choice": "auto"}, {"tools"}),
+        ({"tools": TOOLS, "tool_choice": "none"}, {"tools"}),
+        ({"tools": TOOLS, "tool_choice": "required"}, {"tools", "tool_choice"}),
+        ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "f"}}}, {"tools", "tool_choice"}),
+        ({"tool_choice": "required"}, set()),
         ({"response_format": {"type": "text"}}, set()),
         ({"response_format": {"type": "json_schema"}}, {"json_schema"}),
         ({"response_format": {"type": "json_object"}}, {"json_object"}),

@@ -129,12 +129,16 @@ def test_an_error_under_status_200_is_an_error() -> None:
         provider().completion(b'{"error": {"message": "odd"}, "choices": []}', asking())
 
 
-def test_groqs_usage_comes_to_the_top_unless_it_is_there() -> None:
-    chunk, same = decoder(Groq).feed(
-        events({**END, "x_groq": {"usage": {"a": 1}}}, {**END, "usage": {"b": 2}, "x_groq": {}})
+def test_groqs_usage_is_at_the_top_and_nowhere_else() -> None:
+    inside, both, top = decoder(Groq).feed(
+        events(
+            {**END, "x_groq": {"id": "req_1", "usage": {"a": 1}}},
+            {**END, "usage": {"b": 2}, "x_groq": {"usage": {"a": 1}}},
+            {**END, "usage": {"b": 2}, "x_groq": {}},
+        )
     )
-    assert chunk.body["usage"] == orjson.loads(chunk.data)["usage"] == {"a": 1}
-    assert same.body["usage"] == {"b": 2}
+    assert [orjson.loads(chunk.data)["usage"] for chunk in (inside, both, top)] == [{"a": 1}, {"b": 2}, {"b": 2}]
+    assert [orjson.loads(chunk.data)["x_groq"] for chunk in (inside, both, top)] == [{"id": "req_1"}, {}, {}]
 
 
 def test_groqs_error_inside_a_chunk_ends_the_stream() -> None:
