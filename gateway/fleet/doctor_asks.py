@@ -16,7 +16,8 @@ from gateway.errors import UpstreamError
 from gateway.fleet.checks.clock import Reading
 from gateway.fleet.checks.listing import near
 from gateway.fleet.checks.reach import Place, Trouble
-from gateway.fleet.httpx_transport import Answer, HttpxResponse, HttpxTransport, Unreadable, fetch
+from gateway.fleet.httpx_transport import Answer, HttpxTransport, Unreadable, fetch
+from gateway.providers.held import Held
 from gateway.providers.pool import tls_of
 from gateway.providers.port import HttpCall, Provider
 from gateway.types import Backend, ServedModel
@@ -55,7 +56,7 @@ class Watched(HttpxTransport):
         self.headers: Mapping[str, str] = {}
         self.readings: list[Reading] = []
 
-    async def send(self, call: HttpCall) -> HttpxResponse:
+    async def send(self, call: HttpCall) -> Held:
         """The whole answer."""
         self.status = None
         response = await super().send(call)

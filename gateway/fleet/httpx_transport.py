@@ -1,12 +1,13 @@
 """HTTP for looking around: short answers, no redirects, a cap on what is read."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import httpx
 import orjson
 
 from gateway.errors import InvalidResponse, Unreachable
+from gateway.providers.held import Held
 from gateway.providers.port import HttpCall
 
 MOST = 1 << 20  # bytes of an answer that are read
@@ -51,41 +52,16 @@ async def fetch(client: httpx.AsyncClient, call: HttpCall) -> Answer:
         await response.aclose()
 
 
-class HttpxResponse:
-    """A whole answer, as a provider reads it."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.status = answer.status
-        self.headers: Mapping[str, str] = answer.headers
-        self.body = answer.body
-
-    async def parts(self) -> AsyncIterator[bytes]:
-        """The body."""
-        yield self.body
-
-    async def read(self, limit: int) -> bytes:
-        """The body, at most `limit` bytes."""
-        if len(self.body) > limit:
-            raise InvalidResponse(f"The upstream sent an answer of more than {limit} bytes.")
-        return self.body
-
-    async def end(self) -> None:
-        """Nothing is left to read."""
-
-    def close(self) -> None:
-        """Nothing is left open."""
-
-
 class HttpxTransport:
     """A provider's transport for the few calls of a look around; the client stays its owner's."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self.client = client
 
-    async def send(self, call: HttpCall) -> HttpxResponse:
+    async def send(self, call: HttpCall) -> Held:
         """The whole answer."""
         try:
-            return HttpxResponse(await fetch(self.client, call))
+            return Held(*await fetch(self.client, call))
         except Unreadable as exc:
             raise InvalidResponse(f"The upstream sent more than {MOST} bytes, or compressed ones.") from exc
         except httpx.HTTPError as exc:

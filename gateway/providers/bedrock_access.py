@@ -1,7 +1,7 @@
 """Who we are to AWS: its chain of credentials, Signature Version 4, and a clock that may be wrong."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -13,8 +13,9 @@ from botocore.credentials import Credentials, RefreshableCredentials  # type: ig
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # the same
 from botocore.session import get_session  # type: ignore[import-untyped]  # the same
 
-from gateway.errors import BadCredentials, InvalidResponse
+from gateway.errors import BadCredentials
 from gateway.providers.bedrock_errors import is_skew, kind_of, words_of
+from gateway.providers.held import Held
 from gateway.providers.http import beginning
 from gateway.providers.port import HttpCall, Response, Transport
 
@@ -74,31 +75,6 @@ class Chain:
     def forget(self) -> None:
         """Read the chain anew: a profile's keys may have been replaced."""
         self.found = None
-
-
-@dataclass(slots=True)
-class Held:
-    """An answer that has been read already."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    async def parts(self) -> AsyncIterator[bytes]:
-        """The body, in one part."""
-        yield self.body
-
-    async def read(self, limit: int) -> bytes:
-        """The body."""
-        if len(self.body) > limit:
-            raise InvalidResponse(f"The upstream sent an answer of more than {limit} bytes.")
-        return self.body
-
-    async def end(self) -> None:
-        """Nothing is left to wait for."""
-
-    def close(self) -> None:
-        """Nothing is left to close."""
 
 
 class SigningTransport:

@@ -9,7 +9,7 @@ from gateway.errors import InvalidResponse
 from gateway.providers.bedrock_errors import interruption
 from gateway.providers.bedrock_events import EventSplitter
 from gateway.providers.decoder import Decoder
-from gateway.providers.http import not_promised
+from gateway.providers.http import loaded, not_promised
 from gateway.types import Chunk, Json
 
 FINISH = {
@@ -204,12 +204,3 @@ class EventDecoder(Decoder):
         """A chunk with the head that all of a stream share."""
         body = {**self.head, "choices": choices, **more}
         return Chunk(orjson.dumps(body), body)
-
-
-def loaded(text: bytes) -> Json | None:
-    """A JSON object; None for anything else."""
-    try:
-        parsed = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    return parsed if isinstance(parsed, dict) else None

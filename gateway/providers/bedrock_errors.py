@@ -15,6 +15,7 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.providers.failures import failure
+from gateway.providers.http import loaded
 
 ACCOUNT = re.compile(r"arn:aws[\w-]*:[^\s\"']+|\b\d{12}\b")  # account ids are nobody's business
 LONG = re.compile(r"input is too long|maximum context length|too many (input )?tokens|input token count", re.IGNORECASE)
@@ -88,9 +89,6 @@ def kind_of(headers: Mapping[str, str]) -> str:
 
 def words_of(body: bytes) -> str:
     """What an error's body says, without account ids; nothing when it is not Bedrock's JSON."""
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return ""
-    said = (parsed.get("message") or parsed.get("Message")) if isinstance(parsed, dict) else None
+    parsed = loaded(body) or {}
+    said = parsed.get("message") or parsed.get("Message")
     return ACCOUNT.sub("[redacted]", said) if isinstance(said, str) else ""

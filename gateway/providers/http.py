@@ -3,12 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 
+import orjson
+
 from gateway.errors import InvalidResponse, UpstreamError
 from gateway.providers.decoder import Decoder
 from gateway.providers.failures import SAID, failure
 from gateway.providers.kind import Kind
 from gateway.providers.port import HttpCall, Response, Transport
-from gateway.types import Backend, ChatRequest, Chunk, Deployment, ServedModel
+from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, ServedModel
 
 ERROR_LIMIT = 64 << 10  # bytes of an error body
 ANSWER_LIMIT = 16 << 20  # bytes of an answer in one piece
@@ -153,6 +155,15 @@ async def beginning(response: Response) -> bytes:
 def content_type(response: Response) -> str:
     """What an answer says it is, in lower case and without parameters."""
     return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def loaded(text: bytes | str) -> Json | None:
+    """A JSON object; None for anything else."""
+    try:
+        parsed = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return parsed if isinstance(parsed, dict) else None
 
 
 def not_promised(backend: str, what: str) -> InvalidResponse:

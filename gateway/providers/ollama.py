@@ -13,7 +13,7 @@ import orjson
 from gateway.errors import Rejected, UpstreamError
 from gateway.providers.decoder import Decoder
 from gateway.providers.failures import failure
-from gateway.providers.http import HttpProvider, not_promised
+from gateway.providers.http import HttpProvider, loaded, not_promised
 from gateway.providers.kind import Kind
 from gateway.providers.ndjson import LineSplitter
 from gateway.providers.openai_compatible import headers_of
@@ -308,15 +308,6 @@ def untranslatable(backend: str, what: str) -> Rejected:
     error = Rejected(f"Backend '{backend}' cannot be sent {what}.", param="messages")
     error.elsewhere = True
     return error
-
-
-def loaded(text: bytes) -> Json | None:
-    """A JSON object; None for anything else."""
-    try:
-        parsed = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
-    return parsed if isinstance(parsed, dict) else None
 
 
 def is_sound(said: Json) -> bool:

@@ -6,6 +6,7 @@ import orjson
 
 from gateway.errors import UpstreamError
 from gateway.providers.decoder import Decoder
+from gateway.providers.http import loaded
 from gateway.providers.sse import SseParser
 from gateway.types import Chunk, Json
 
@@ -74,11 +75,7 @@ class EventDecoder(Decoder):
     def end(self, text: str) -> None:
         """The prediction is over: well, unless a reason is given."""
         self.over = True
-        try:
-            told = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            told = {}
-        if reason := told.get("reason") if isinstance(told, dict) else None:
+        if reason := (loaded(text) or {}).get("reason"):
             raise self.fault(f"The prediction ended early: {reason}.")
         self.done = True
 

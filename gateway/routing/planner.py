@@ -335,6 +335,10 @@ def nobody(route: Route, rejected: Sequence[Rejection], book: StatsBook, now: fl
         )
     if codes and codes <= {"capability", "context", "output", "language", "preference"}:
         return NothingFits(f"{message} Ask another model or leave that parameter out.", details=details)
+    if not rejected:
+        return NoCandidate(
+            f"{message} The policy leaves nobody; ask another model, or have it changed.", details=details
+        )
     wait = patience(rejected, book, now)
     return NoCandidate(f"{message} Try again in {wait:.0f} s.", retry_after=wait, details=details)
 

@@ -22,7 +22,7 @@ class Rollout(NamedTuple):
 
 
 class Side(NamedTuple):
-    """Attempts of one side: how many, how many failed, and the mean seconds to the last token."""
+    """Attempts of one side: how many, how many failed, and the mean seconds that upstreams took to the last token."""
 
     attempts: int = 0
     failed: int = 0
@@ -34,7 +34,8 @@ class Side(NamedTuple):
             return self
         seconds = self.seconds
         if outcome.verdict == "ok":
-            took = outcome.ended - outcome.started
+            first = outcome.ended if outcome.first is None else outcome.first
+            took = first - outcome.started + outcome.rest  # not until the end: a caller may read slowly
             seconds = took if seconds is None else seconds + WEIGHT * (took - seconds)
         return Side(self.attempts + 1, self.failed + (outcome.verdict == "fault"), seconds)
 

@@ -66,7 +66,6 @@ class Stats(NamedTuple):
     failed: float = float("-inf")  # when that was last learnt
     prompt: float | None = None  # tokens: the mean prompt behind `ttft`
     line: Line = Line()
-    first_tail: float = START_TAIL  # as `tail`, of the time to the first token of a stream
     guessed: bool = False  # whether the pace is that of silences alone
 
     def first_token(self, prompt: float) -> float:
@@ -227,16 +226,25 @@ def mean(old: float | None, new: float) -> float:
 
 
 def learnt(stats: Stats, outcome: Outcome) -> Stats:
-    """The stats after one more outcome."""
+    """The stats after one more outcome; an attempt without content shows only how long it was silent."""
     breaker = judged(stats.breaker, outcome)
-    if breaker is not stats.breaker:
-        stats = stats._replace(breaker=breaker, ejected_until=breaker.until)
-    if outcome.verdict == "fault":
-        stats = stats._replace(failing=mean(stats.failures(outcome.ended), 1.0), failed=outcome.ended)
-    elif stats.failing and outcome.verdict == "ok":
-        failing = mean(stats.failures(outcome.ended), 0.0)
-        stats = stats._replace(failing=failing if failing > FORGOTTEN else 0.0, failed=outcome.ended)
-    return measured(rested(stats, outcome) if outcome.error_type else stats, outcome)
+    if outcome.error_type:
+        stats = rested(stats, outcome)
+    if stats.failing or outcome.verdict == "fault":
+        stats = blamed(stats, outcome)
+    if outcome.first is not None:
+        return measured(stats, outcome, outcome.first - outcome.started, breaker)
+    if outcome.error_type == STALLED:
+        stats = silenced(stats, outcome)
+    return stats if breaker is stats.breaker else stats._replace(breaker=breaker, ejected_until=breaker.until)
+
+
+def blamed(stats: Stats, outcome: Outcome) -> Stats:
+    """The share of attempts that failed after one more; what says nothing of the deployment leaves it as it is."""
+    if outcome.verdict == "neutral":
+        return stats
+    failing = mean(stats.failures(outcome.ended), 1.0 if outcome.verdict == "fault" else 0.0)
+    return stats._replace(failing=failing if failing > FORGOTTEN else 0.0, failed=outcome.ended)
 
 
 def judged(breaker: Breaker, outcome: Outcome) -> Breaker:
@@ -266,29 +274,29 @@ def rested(stats: Stats, outcome: Outcome) -> Stats:
     return stats if until < stats.resting_until else stats._replace(resting_until=until, resting_because=because)
 
 
-def measured(stats: Stats, outcome: Outcome) -> Stats:
-    """The latencies after one more sample; an attempt without content shows only how long it was silent."""
-    first_tail = hesitation(stats, outcome) if outcome.streamed else stats.first_tail
-    if outcome.first is None:
-        stats = stats if first_tail == stats.first_tail else stats._replace(first_tail=first_tail)
-        return silenced(stats, outcome) if outcome.error_type == STALLED else stats
-    usage = outcome.usage
+def measured(stats: Stats, outcome: Outcome, first: float, breaker: Breaker) -> Stats:
+    """The latencies after one more sample, with the first content after so many seconds, and the breaker after it."""
+    usage, rest = outcome.usage, outcome.rest
     tokens, prompt = (0, 0) if usage is None else (usage.completion, usage.prompt)
-    first = outcome.first - outcome.started
     sample = streamed_sample if outcome.streamed else whole_sample
-    shown, per_token = sample(stats, first, outcome.rest, tokens, prompt)
+    shown, per_token = sample(stats, first, rest, tokens, prompt)
     ttft, pace = mean(stats.ttft, shown), None if stats.guessed else stats.per_token
     line, mean_prompt, slope = leaning(stats, ttft, shown, prompt)
-    return stats._replace(
+    return Stats(  # all at once: every answer makes one
         ttft=ttft,
         per_token=stats.per_token if per_token is None else mean(pace, per_token),
         seen=outcome.ended,
+        breaker=breaker,
+        ejected_until=breaker.until,
+        resting_until=stats.resting_until,
+        resting_because=stats.resting_because,
         slope=slope,
         offset=slope * mean_prompt if mean_prompt else 0.0,
-        tail=tail(stats, first + outcome.rest, tokens, prompt),
+        tail=tail(stats, first + rest, tokens, prompt),
+        failing=stats.failing,
+        failed=stats.failed,
         prompt=mean_prompt,
         line=line,
-        first_tail=first_tail,
         guessed=stats.guessed and per_token is None,
     )
 
@@ -317,27 +325,8 @@ def tail(stats: Stats, seconds: float, tokens: int, prompt: int) -> float:
     if stats.ttft is None or stats.per_token is None or tokens <= 0:
         return stats.tail
     expected = stats.first_token(prompt) + tokens * stats.per_token
-    return stepped(stats.tail, seconds > expected * stats.tail)
-
-
-def stepped(ratio: float, exceeded: bool) -> float:
-    """The ratio after one more sample, which has exceeded it or not."""
-    return min(MOST_TAIL, max(1.0, ratio * (1 + TAIL_STEP * (0.95 if exceeded else -0.05))))
-
-
-def hesitation(stats: Stats, outcome: Outcome) -> float:
-    """The ratio to the expected time to the first token that one stream in twenty exceeds, after one more stream.
-
-    A stream that was left before its first token says something only if it was silent for longer than that.
-    """
-    if stats.ttft is None:
-        return stats.first_tail
-    prompt = stats.prompt if outcome.usage is None else outcome.usage.prompt
-    limit = stats.first_token(prompt or stats.prompt or 0.0) * stats.first_tail
-    seconds = (outcome.ended if outcome.first is None else outcome.first) - outcome.started
-    if outcome.first is None and seconds <= limit:
-        return stats.first_tail
-    return stepped(stats.first_tail, seconds > limit)
+    step = TAIL_STEP * (0.95 if seconds > expected * stats.tail else -0.05)
+    return min(MOST_TAIL, max(1.0, stats.tail * (1 + step)))
 
 
 def streamed_sample(stats: Stats, first: float, rest: float, tokens: int, prompt: int) -> tuple[float, float | None]:

@@ -18,6 +18,7 @@ from gateway.errors import (
     Unreachable,
     UpstreamError,
 )
+from gateway.providers.failures import SAID
 from gateway.providers.http import ANSWER_LIMIT, ERROR_LIMIT, beginning
 from gateway.providers.openai_compatible import OpenAICompatible
 from gateway.providers.port import HttpCall
@@ -32,7 +33,7 @@ SECRET = "Zq8-value-without-a-known-form"
 
 
 class Canned:
-    """An answer, and a transport that gives it."""
+    """An answer."""
 
     def __init__(
         self,
@@ -48,9 +49,6 @@ class Canned:
         self.limit: int | None = None
         self.taken = 0  # bytes that were read in parts
         self.ended = self.closed = False
-
-    async def send(self, call: HttpCall) -> "Canned":
-        return self
 
     async def parts(self) -> AsyncIterator[bytes]:
         for part in self.given:
@@ -297,6 +295,15 @@ async def test_an_error_of_the_connection_names_the_backend(error: UpstreamError
         await made.models()
     for caught in (asked.value, listed.value):
         assert caught.message == caught.logged == str(caught) == sentence
+
+
+async def test_a_caller_sees_only_the_beginning_of_a_long_error() -> None:
+    made = OpenAICompatible(
+        Backend("main", "openai_compatible", "http://127.0.0.1:8000"), Broken(Unreachable("No way. " * 10_000))
+    )
+    with pytest.raises(Unreachable) as caught:
+        await made.models()
+    assert caught.value.message.startswith("No way.") and len(caught.value.message) < 2 * SAID
 
 
 async def test_what_an_upstream_says_of_upstreams_is_left_as_it_is() -> None:

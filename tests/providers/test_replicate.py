@@ -1,8 +1,7 @@
 """Replicate's predictions: made, followed, looked at, and cancelled when nobody wants them any more."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -23,6 +22,7 @@ from gateway.errors import (
     ServerFault,
     UpstreamError,
 )
+from gateway.providers.held import Held
 from gateway.providers.port import HttpCall, Response
 from gateway.providers.replicate import PATIENCE, Replicate
 from gateway.types import Backend, ChatRequest, Chunk, Deployment, ServedModel
@@ -58,23 +58,9 @@ def text(chunks: list[Chunk]) -> str:
 # An upstream that says exactly what a test wants
 
 
-@dataclass
-class Canned:
+def canned(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Held:
     """An answer whose bytes are there."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    async def parts(self) -> AsyncIterator[bytes]:
-        yield self.body
-
-    async def read(self, limit: int) -> bytes:
-        return self.body
-
-    async def end(self) -> None: ...
-
-    def close(self) -> None: ...
+    return Held(status, headers or {}, body)
 
 
 class Answers:
@@ -93,8 +79,8 @@ class Answers:
         if isinstance(answer, UpstreamError):
             raise answer
         if isinstance(answer, bytes):
-            return Canned(200, answer)
-        return answer if isinstance(answer, Canned) else Canned(201, orjson.dumps(answer))
+            return canned(200, answer)
+        return answer if isinstance(answer, Held) else canned(201, orjson.dumps(answer))
 
     async def close(self) -> None: ...
 
@@ -141,8 +127,8 @@ class Asked:
         return tally.complete
 
 
-def throttled(**headers: str) -> Canned:
-    return Canned(429, b'{"title": "Throttled", "detail": "wait", "status": 429}', headers)
+def throttled(**headers: str) -> Held:
+    return canned(429, b'{"title": "Throttled", "detail": "wait", "status": 429}', headers)
 
 
 async def test_a_whole_answer_is_waited_for_and_a_stream_is_not() -> None:
@@ -186,7 +172,7 @@ async def test_looks_that_go_on_failing_are_the_end() -> None:
 
 
 async def test_a_look_that_cannot_succeed_is_the_end_at_once() -> None:
-    asked = await Asked(prediction("starting"), Canned(401, b"{}")).ask()
+    asked = await Asked(prediction("starting"), canned(401, b"{}")).ask()
     assert type(asked.error) is BadCredentials
     assert asked.upstream.paths == [MADE, LOOK, CANCEL]
 
@@ -226,7 +212,7 @@ async def test_a_prediction_that_ends_badly_is_an_error_and_not_cancelled(
 async def test_a_refusal_has_its_meaning(
     status: int, headers: dict[str, str], body: object, meaning: type[UpstreamError]
 ) -> None:
-    asked = await Asked(Canned(status, orjson.dumps(body), headers)).ask()
+    asked = await Asked(canned(status, orjson.dumps(body), headers)).ask()
     assert type(asked.error) is meaning
     assert asked.error.retry_after == (4.0 if status == 429 else None)
     assert asked.upstream.paths == [MADE]
@@ -238,7 +224,7 @@ async def test_a_key_that_is_quoted_is_never_passed_on(stream: bool) -> None:
     event = f"event: error\ndata: {quoted}\n\n".encode()
     for answers in (
         [prediction("failed", error=quoted)],
-        [Canned(422, orjson.dumps({"detail": quoted}))],
+        [canned(422, orjson.dumps({"detail": quoted}))],
         [prediction("starting", urls={"stream": STREAM}), event if stream else prediction("failed", error=quoted)],
     ):
         asked = await Asked(*answers).ask(stream)
@@ -256,7 +242,7 @@ async def test_a_stream_at_a_strange_address_is_not_followed_and_the_answer_come
 @pytest.mark.parametrize("what", ["get", "cancel"])
 async def test_looking_and_cancelling_go_to_the_backends_own_address_whatever_is_said(what: str) -> None:
     made = prediction("starting", urls={what: "https://evil.example/abc"})
-    asked = await Asked(made, Canned(404, b"{}")).ask()
+    asked = await Asked(made, canned(404, b"{}")).ask()
     assert asked.upstream.paths == [MADE, LOOK, CANCEL]
 
 
@@ -276,7 +262,7 @@ async def test_a_stream_is_asked_for_as_one() -> None:
     assert asked.upstream.paths == [MADE, f"GET {STREAM}", LOOK] and asked.complete
 
 
-@pytest.mark.parametrize("looks", [[Canned(404, b"{}")], [Disconnected("gone")] * (PATIENCE + 1), [FOREVER]])
+@pytest.mark.parametrize("looks", [[canned(404, b"{}")], [Disconnected("gone")] * (PATIENCE + 1), [FOREVER]])
 async def test_an_answer_that_is_complete_needs_no_metrics(looks: list[Any]) -> None:
     made = prediction("starting", urls={"stream": STREAM})
     asked = await Asked(made, b"event: output\ndata: Hi\n\nevent: done\ndata: {}\n\n", *looks).ask(True)
@@ -285,9 +271,9 @@ async def test_an_answer_that_is_complete_needs_no_metrics(looks: list[Any]) -> 
     assert CANCEL not in asked.upstream.paths
 
 
-@pytest.mark.parametrize("cancelling", [FOREVER, Disconnected("gone"), Canned(500, b"")])
+@pytest.mark.parametrize("cancelling", [FOREVER, Disconnected("gone"), canned(500, b"")])
 async def test_cancelling_that_fails_changes_nothing(cancelling: object) -> None:
-    asked = await Asked(prediction("starting"), Canned(401, b"{}"), cancelling=cancelling).ask()
+    asked = await Asked(prediction("starting"), canned(401, b"{}"), cancelling=cancelling).ask()
     assert type(asked.error) is BadCredentials
     assert asked.upstream.paths[-1] == CANCEL
 
@@ -295,8 +281,8 @@ async def test_cancelling_that_fails_changes_nothing(cancelling: object) -> None
 async def test_a_list_of_models_of_another_shape_is_an_invalid_response() -> None:
     for body in (b"", b"[]", b'{"models": [{"name": "x"}]}'):
         with pytest.raises(InvalidResponse):
-            await Asked(Canned(200, body)).provider.models()
-    listed = Asked(Canned(200, b'{"models": [{"owner": "meta", "name": "llama"}]}'))
+            await Asked(canned(200, body)).provider.models()
+    listed = Asked(canned(200, b'{"models": [{"owner": "meta", "name": "llama"}]}'))
     assert await listed.provider.models() == [ServedModel("meta/llama")]
 
 

@@ -15,7 +15,7 @@ import pytest
 from gateway.errors import Disconnected, InvalidResponse, Unreachable
 from gateway.providers.aiohttp_transport import AiohttpTransport
 from gateway.providers.port import HttpCall, Transport
-from gateway.providers.transport import PooledTransport, unreachable
+from gateway.providers.transport import MAX_AGE, PooledTransport, unreachable
 
 from .raw import OK, Exchange, Handler, RawServer, closed_port_url
 
@@ -119,6 +119,33 @@ async def test_a_reused_connection_that_the_server_has_closed_is_replaced_unseen
     async with between(make, once_a_connection) as (transport, server):
         assert [await ask(transport, server) for _ in range(3)] == [b"ok"] * 3
     assert [exchange.connection for exchange in server.exchanges] == [1, 1, 2, 2, 3]
+
+
+async def test_a_reused_connection_of_ours_that_breaks_off_after_the_first_bytes_is_not_asked_again() -> None:
+    async def second_breaks_off(exchange: Exchange) -> None:
+        if len(server.exchanges) == 1:
+            await exchange.send(OK)
+        else:
+            await exchange.send(b"HTTP/1.1 200 OK\r\nContent-")
+            exchange.hang_up()
+
+    async with between(PooledTransport, second_breaks_off) as (transport, server):
+        await ask(transport, server)
+        with pytest.raises(Disconnected):
+            await ask(transport, server)
+    assert [exchange.connection for exchange in server.exchanges] == [1, 1]
+
+
+async def test_a_connection_of_five_minutes_is_not_used_again() -> None:
+    transport = PooledTransport(keepalive=3)
+    async with asyncio.timeout(PATIENCE), RawServer(saying(OK)) as server:
+        for age in (0.0, MAX_AGE + 1, 0.0):
+            answer = await transport.send(post(server.url))
+            answer.connection.born -= age
+            await answer.read(LIMIT)
+            answer.close()
+        await transport.close()
+    assert [exchange.connection for exchange in server.exchanges] == [1, 1, 2]
 
 
 async def test_an_idle_connection_that_the_server_has_closed_is_not_used(make: Make) -> None:

@@ -93,6 +93,11 @@ def test_request_too_long_for_the_reserve_as_well_is_the_callers_to_shorten() ->
         asked(held("context", deployment("a", context=10), reserve=deployment("far", context=20)))
 
 
+def test_reserve_that_waits_for_something_else_does_not_make_a_long_request_one_to_repeat() -> None:
+    with pytest.raises(TooLongForAll):
+        asked(held("refused", deployment("a", context=10)))
+
+
 @pytest.mark.parametrize(
     ("stats", "flying", "limits"),
     [

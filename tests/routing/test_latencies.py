@@ -48,14 +48,16 @@ def test_level_follows_a_deployment_that_gets_slower_for_all_prompts() -> None:
     assert stats.first_token(10_000) == pytest.approx(12.1, rel=0.02)
 
 
-def test_answer_whose_prompt_nobody_counted_says_nothing_of_the_slope() -> None:
+@pytest.mark.parametrize("streamed", [True, False])
+def test_answer_whose_prompt_nobody_counted_says_nothing_of_the_slope_and_the_pace(streamed: bool) -> None:
     random, stats = Random(2), UNSEEN
     for second in range(200):
         prompt = random.choice([100, 10_000])
         stats = learnt(stats, answered(second, 0.1 + 0.001 * prompt, prompt))
     uncounted = outcome(GPU, 1000.0, started=1000.0 - stats.first_token(stats.prompt or 0.0), first=1000.0)
-    after = learnt(stats, uncounted)
+    after = learnt(stats, uncounted._replace(streamed=streamed))
     assert after.line == stats.line
+    assert after.per_token == pytest.approx(stats.per_token)
     assert after.first_token(10_000) == pytest.approx(stats.first_token(10_000), rel=0.01)
 
 

@@ -190,8 +190,10 @@ def test_route_without_deployments_says_so() -> None:
 
 
 def test_deployments_that_the_policy_excludes_are_told_when_nobody_is_left() -> None:
-    with pytest.raises(NoCandidate, match="not in region eu"):
+    with pytest.raises(NoCandidate, match="not in region eu") as caught:
         plan(request(), route(excluded=(Rejection(C, "not in region eu"),)), StatsBook(), NOW, MIDDLE)
+    assert caught.value.retry_after is None  # it is so until the policy changes
+    assert "Try again" not in caught.value.message
 
 
 def test_resting_deployment_is_named_although_the_policy_excludes_many() -> None:
@@ -325,6 +327,13 @@ def test_deployment_whose_breaker_was_closed_gets_first_places_slowly(seconds: f
     plans = [plan(request(), rules, known, NOW, chance) for chance in chances]
     assert sum(order(planned)[0] == "a" for planned in plans) / 1000 == pytest.approx(share, abs=0.02)
     assert all(sorted(order(planned)) == ["a", "b"] for planned in plans)
+
+
+def test_deployments_that_were_closed_together_get_their_first_places_one_at_a_time() -> None:
+    rules = route(A, B, C, weights=Weights(0.0, 1.0, 0.0))
+    known = book(a=closed_at(NOW - 10), b=closed_at(NOW - 10), c=MEASURED)
+    orders = [order(plan(request(), rules, known, NOW, 0.01 + 0.99 * step / 1000)) for step in range(1000)]
+    assert sum(one[0] == "c" for one in orders) / 1000 == pytest.approx(1 - 2 * 0.4, abs=0.05)
 
 
 def test_slow_start_is_behind_peers_of_the_same_tier_and_not_behind_others() -> None:

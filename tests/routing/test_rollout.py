@@ -77,6 +77,12 @@ def test_what_says_nothing_of_a_deployment_is_not_counted() -> None:
     assert both.seconds == pytest.approx(3.1)
 
 
+def test_caller_who_reads_slowly_does_not_make_a_deployment_slow() -> None:
+    """The stream stood open for a minute, of which the upstream was awaited for three seconds."""
+    read_slowly = outcome(GPU, 60.0, started=0.0, first=1.0)._replace(rest=2.0)
+    assert Side().after(read_slowly).seconds == pytest.approx(3.0)
+
+
 def test_each_arm_has_its_own_progress() -> None:
     book = StatsBook()
     for _ in range(20):

@@ -110,6 +110,12 @@ def test_faults_of_requests_that_were_sent_before_prolong_nothing() -> None:
     assert (book.in_flight, book.asked) == ({"gpu-a": 0}, {GPU.name: 0})
 
 
+def test_deployments_that_fail_together_do_not_come_back_together() -> None:
+    faults = [fault(target, ended=1.0) for target in (GPU, OTHER) for _ in range(FAULTS)]
+    book = book_after(*faults)
+    assert abs(book.of(GPU).ejected_until - book.of(OTHER).ejected_until) > 0.01
+
+
 def test_book_tells_each_transition_once() -> None:
     book, told = StatsBook(), []
     for started, verdict in [*[(0.0, "fault")] * 6, (8.0, "ok"), (9.0, "ok"), (10.0, "ok")]:
@@ -224,6 +230,16 @@ def test_reason_of_a_rest_is_the_reason_of_the_longest() -> None:
 def test_ok_of_an_earlier_request_does_not_end_a_rest() -> None:
     limited = fault(GPU, 10.0, verdict="neutral", error_type="upstream_rate_limited", retry_after=30.0)
     assert book_after(limited, outcome(GPU, ended=11.0)).of(GPU).resting_until == 40.0
+
+
+def test_content_changes_nothing_of_what_it_does_not_show() -> None:
+    limited = fault(GPU, 10.0, verdict="neutral", error_type="upstream_rate_limited", retry_after=30.0)
+    known = book_after(*[fault(GPU, 9.0)] * FAULTS, limited).of(GPU)
+    left = outcome(GPU, 11.0, started=10.0, first=10.5, verdict="neutral", usage=usage())
+    after = learnt(known, left)
+    assert (after.ttft, after.seen) == (0.5, 11.0)
+    shown = {name: getattr(known, name) for name in ("ttft", "per_token", "seen", "prompt", "line")}
+    assert after._replace(**shown) == known
 
 
 def test_requests_in_flight_are_counted_by_backend() -> None:
@@ -382,6 +398,13 @@ def test_first_answer_is_believed_whatever_the_silences_before_it() -> None:
     assert learnt(stats, answer).per_token == pytest.approx(0.1, rel=0.1)
 
 
+def test_answer_of_one_token_does_not_make_a_guessed_pace_a_measured_one() -> None:
+    stats = learnt(UNSEEN, stalled(600.0))
+    stats = learnt(stats, outcome(GPU, 1001.0, started=1000.0, first=1001.0, usage=usage(completion=1)))
+    answer = outcome(GPU, 1004.0, started=1002.0, first=1003.0, usage=usage(completion=11))
+    assert learnt(stats, answer).per_token == pytest.approx(0.1)
+
+
 def test_server_that_hangs_never_looks_slower_than_its_silences_can_mean() -> None:
     stats = UNSEEN
     for _ in range(3000):
@@ -451,24 +474,6 @@ def test_thousands_of_spendings_are_kept_as_a_sum_a_minute() -> None:
         book.spend("chat", 0.001, step / 10)
     assert len(book.spendings["chat"]) <= 34
     assert book.spent("chat", 2000.0) == pytest.approx(20.0)
-
-
-def test_ratio_that_one_first_token_in_twenty_exceeds_is_learnt_from_streams() -> None:
-    stats = learnt(UNSEEN, outcome(GPU, started=0.0, ended=1.0, first=1.0))
-    assert learnt(stats, outcome(GPU, started=0.0, ended=9.0, first=9.0)).first_tail == pytest.approx(2.0 * 1.095)
-    assert learnt(stats, outcome(GPU, started=0.0, ended=9.0, first=1.0)).first_tail == pytest.approx(2.0 * 0.995)
-    whole = outcome(GPU, started=0.0, ended=9.0, first=9.0, streamed=False)
-    assert learnt(stats, whole).first_tail == stats.first_tail
-
-
-@pytest.mark.parametrize(("seconds", "exceeds"), [(1.0, False), (2.0, False), (2.1, True)])
-def test_stream_that_was_left_before_its_first_token_counts_if_it_was_silent_for_long(
-    seconds: float, exceeds: bool
-) -> None:
-    stats = learnt(UNSEEN, outcome(GPU, started=0.0, ended=1.0, first=1.0))
-    left = outcome(GPU, started=0.0, ended=seconds, first=None)
-    assert (learnt(stats, left).first_tail > stats.first_tail) == exceeds
-    assert learnt(stats, left).ttft == stats.ttft
 
 
 def test_first_contents_close_the_breaker_of_a_deployment_that_answers_at_length() -> None:
