@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
@@ -27,8 +27,8 @@ LONG = 1 << 20  # bytes of a log from which on a progress bar is worth it
 NOW = 0.0  # nothing was seen, so any time does
 
 
-class BadLog(Exception):
-    """A log that cannot be read; the message says where and why."""
+class CannotRead(Exception):
+    """A policy or a log that cannot be read; the message says where and why."""
 
 
 def diff(
@@ -46,8 +46,8 @@ def diff(
     except Unreadable as exc:
         print(render(exc.problems, "text", sys.stderr.isatty()), end="", file=sys.stderr)
         return FAILED
-    except (BadLog, OSError) as exc:
-        print(exc if isinstance(exc, BadLog) else f"{exc.filename} cannot be read: {exc.strerror}.", file=sys.stderr)
+    except CannotRead as exc:
+        print(exc, file=sys.stderr)
         return FAILED
     found = difference(before, after)
     if format == "json":
@@ -59,13 +59,24 @@ def diff(
 
 
 def opened(file: Path, catalogue: Catalogue, today: date) -> Version:
-    """The policy in a file; raises Unreadable or OSError."""
-    return version(file.read_bytes(), str(file), os.environ, catalogue, today)
+    """The policy in a file; raises Unreadable or CannotRead."""
+    with reading(file):
+        text = file.read_bytes()
+    return version(text, str(file), os.environ, catalogue, today)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Raises CannotRead for what the system says against a file."""
+    try:
+        yield
+    except OSError as exc:
+        raise CannotRead(f"{file} cannot be read: {exc.strerror}.") from exc
 
 
 def replayed_log(before: Version, after: Version, log: Path) -> Replay:
-    """What both policies do with the requests of a log when nothing was seen yet; raises BadLog or OSError."""
-    with log.open("rb") as stream:
+    """What both policies do with the requests of a log when nothing was seen yet; raises CannotRead."""
+    with reading(log), log.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         watched = size >= LONG and sys.stderr.isatty()
         bar = wrap_file(stream, size, description=f"{log.name}", console=Console(stderr=True), transient=True)
@@ -74,11 +85,11 @@ def replayed_log(before: Version, after: Version, log: Path) -> Replay:
 
 
 def logged(lines: BinaryIO, log: Path) -> Iterator[LoggedRequest]:
-    """The requests in the lines of a log; raises BadLog."""
+    """The requests in the lines of a log; raises CannotRead."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             yield read_line(line)
         except BadLine as exc:
-            raise BadLog(f"{log}:{number}: the line {exc}. Correct or remove it.") from exc
+            raise CannotRead(f"{log}:{number}: the line {exc}. Correct or remove it.") from exc

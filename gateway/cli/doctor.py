@@ -16,11 +16,10 @@ from gateway.config.loading import load
 from gateway.config.settings import Settings, SettingsError
 from gateway.fleet.checks.finding import Finding
 from gateway.fleet.doctor import Doctor, Looked, Report
+from gateway.policytools.check import BOLD, COLOURS, RESET
 
 WORDS = {"error": "error", "warning": "warning", "info": "note"}
 PLURAL = {"error": "errors", "warning": "warnings", "info": "notes"}
-COLOURS = {"error": "\x1b[31m", "warning": "\x1b[33m", "info": "\x1b[36m"}
-BOLD, RESET = "\x1b[1m", "\x1b[0m"
 
 
 def doctor(
@@ -96,8 +95,8 @@ def lines(finding: Finding, colour: bool) -> Iterator[str]:
     if colour:
         label, whom = f"{COLOURS[finding.severity]}{label}{RESET}", f"{BOLD}{whom}{RESET}"
     yield f"{label}  {finding.check}  {whom}: {finding.what}"
-    if finding.todo:
-        yield f"         {finding.todo}"
+    if finding.advice:
+        yield f"         {finding.advice}"
 
 
 def summary(report: Report) -> str:

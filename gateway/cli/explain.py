@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 import httpx
 import orjson
 from cyclopts import Parameter
 
 from gateway.catalogue import Catalogue
-from gateway.cli.start import FAILED
+from gateway.cli.start import FAILED, address
 from gateway.config.loading import load
 from gateway.config.settings import Settings, SettingsError
 from gateway.dialects.openai import chat_request
-from gateway.engine.engine import unknown_model
+from gateway.engine.engine import routed
 from gateway.errors import GatewayError
 from gateway.policytools.check import render
 from gateway.policytools.explain import deliberation_json, plan_text
@@ -61,17 +62,27 @@ def planned(path: Path | None, body: Path | None, model: str, prompt: str, heade
     loaded = load(path, os.environ, Catalogue.load(), datetime.now(UTC).date())
     if loaded.policy is None:
         raise Unexplained(render(loaded.problems, "text", sys.stderr.isatty()).rstrip())
+    raw = content(body) if body else said(model, prompt)
     try:
-        raw = (
-            body.read_bytes()
-            if body
-            else orjson.dumps({"model": model, "messages": [{"role": "user", "content": prompt}]})
-        )
         return plan_json_of(loaded.policy, asked(raw, headers))
-    except OSError as exc:
-        raise Unexplained(f"{body} cannot be read: {exc.strerror}.") from exc
     except GatewayError as exc:
         raise Unexplained(refusal(exc)) from exc
+
+
+def content(file: Path) -> bytes:
+    """A request's body in a file; raises Unexplained."""
+    try:
+        return file.read_bytes()
+    except OSError as exc:
+        raise Unexplained(f"{file} cannot be read: {exc.strerror}.") from exc
+
+
+def said(model: str, prompt: str) -> bytes:
+    """The body of a request in the words of the command line; raises Unexplained."""
+    try:
+        return orjson.dumps({"model": model, "messages": [{"role": "user", "content": prompt}]})
+    except orjson.JSONEncodeError as exc:
+        raise Unexplained("The model or the prompt is not UTF-8. Write the request to a file, see --request.") from exc
 
 
 def asked(raw: bytes, headers: tuple[str, ...]) -> ChatRequest:
@@ -84,9 +95,7 @@ def asked(raw: bytes, headers: tuple[str, ...]) -> ChatRequest:
 def plan_json_of(policy: Policy, request: ChatRequest) -> Json:
     """The plan of a request with every filter's verdict; raises GatewayError when no route takes it."""
     book = StatsBook()
-    route = policy.route(request, book)
-    if route is None:
-        raise unknown_model(request, policy, book)
+    request, route = routed(request, policy, book)
     return deliberation_json(deliberate(request, route, book, time.monotonic(), CHANCE), CHANCE)
 
 
@@ -102,17 +111,19 @@ def refusal(error: GatewayError) -> str:
 
 def answered(id: str, settings: Settings) -> Json:
     """The plan of a request that a running gateway remembers; raises Unexplained."""
-    url = f"http://{settings.admin_host}:{settings.admin_port}/admin/requests/{id}"
-    headers = {"authorization": f"Bearer {settings.admin_key}"} if settings.admin_key else {}
+    where = address((settings.admin_host, settings.admin_port))
+    headers = {b"authorization": f"Bearer {settings.admin_key}".encode()} if settings.admin_key else {}
     try:
-        response = httpx.get(url, headers=headers, timeout=5.0)
+        response = httpx.get(f"http://{where}/admin/requests/{quote(id, safe='')}", headers=headers, timeout=5.0)
     except httpx.HTTPError as exc:
-        raise Unexplained(f"No gateway answers on {settings.admin_host}:{settings.admin_port}; is it running?") from exc
+        raise Unexplained(f"No gateway answers on {where}; is it running?") from exc
     if response.status_code != 200:
         raise Unexplained(f"The gateway does not know request '{id}' ({response.status_code}).")
-    found: Json = response.json()["plan"]
-    if found is None:
-        raise Unexplained(
-            f"Request '{id}' was answered without a plan: {response.json()['reason'] or 'it was refused'}."
-        )
+    try:
+        record = response.json()
+        found, reason = record["plan"], record["reason"]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise Unexplained(f"What answers on {where} is no gateway; set GATEWAY_ADMIN_PORT to the gateway's.") from exc
+    if not isinstance(found, dict):
+        raise Unexplained(f"Request '{id}' was answered without a plan: {reason or 'it was refused'}.")
     return found

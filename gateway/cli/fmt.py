@@ -71,6 +71,5 @@ def replace(file: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
             temporary.chmod(file.stat().st_mode & 0o7777)
             temporary.replace(file)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        finally:
+            temporary.unlink(missing_ok=True)  # it is there still where something failed

@@ -4,7 +4,7 @@ import os
 import sys
 from importlib.metadata import version
 
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
 HELP = """One endpoint in front of every place a team runs Llama models, routed by a policy file.
 
@@ -74,7 +74,9 @@ def app() -> App:
 def main() -> None:
     """The entry point; exit code 2 for wrong usage, and what the verb returns otherwise."""
     try:
-        sys.exit(app()(result_action="return_value") or 0)
+        sys.exit(app()(result_action="return_value", exit_on_error=False) or 0)
+    except CycloptsError:  # which has been printed
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

@@ -30,4 +30,4 @@ def test(
 
 def beside(file: Path) -> Path:
     """A file of tests: the file itself, or the one that belongs to a policy."""
-    return file if is_tests(file) else file.with_name(file.name.removesuffix(file.suffix) + SUFFIX)
+    return file if is_tests(file) else file.parent / (file.name.removesuffix(file.suffix) + SUFFIX)

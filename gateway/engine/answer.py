@@ -125,7 +125,7 @@ class Answer:
                             yield batch
                         elif given := seam.given(batch):
                             yield given
-                self.whole = attempt.tally.whole
+                self.whole = attempt.tally.whole and (seam is None or seam.broken is None)  # two made it otherwise
                 if attempt.leaks:
                     log.warning("tool_calls.leaked", request=self.request.id, route=self.route.name, hint=LEAKED)
                 return

@@ -26,25 +26,12 @@ class Engine:
 
     def open(self, request: ChatRequest, policy: Policy) -> Answer:
         """The answer to a request by one generation of the policy; raises ModelNotFound or Forbidden."""
-        if request.preferences is not None and request.preferences.models:
-            request = with_models(request, request.preferences, policy)
-        route = self.route(request, policy)
-        allowed = request.caller.routes
-        if allowed is not None and route.name not in allowed:
-            raise Forbidden(f"Caller '{request.caller.name}' may not use route '{route.name}'; ask for access to it.")
+        request, route = routed(request, policy, self.tools.book)
+        if (error := barred(request, route)) is not None:
+            raise error
         if route.shadow is not None:
             return self.shadows.opened(request, policy, route)
         return Answer(request, policy, route, self.tools)
-
-    def route(self, request: ChatRequest, policy: Policy) -> Route:
-        """The route of a request: by its model, else by the first of its list that has one; raises ModelNotFound."""
-        book, listed = self.tools.book, () if request.preferences is None else request.preferences.models
-        for name in (request.model, *listed):
-            asked = request if name == request.model else replace(request, model=name)
-            route = policy.route(asked, book)
-            if route is not None:
-                return with_implicit(route, listed, policy) if listed else route
-        raise unknown_model(request, policy, book)
 
     def tell(self, record: Record, answer: Answer | None = None) -> None:
         """Tell every observer of a request that is over, and mirror it where its route has a shadow."""
@@ -53,19 +40,50 @@ class Engine:
             self.shadows.over(answer, record)
 
 
+def routed(request: ChatRequest, policy: Policy, book: StatsBook) -> tuple[ChatRequest, Route]:
+    """The request as it is planned, and its route: that of its model, else of the first it lists that has one.
+
+    Raises ModelNotFound.
+    """
+    listed = () if request.preferences is None else request.preferences.models
+    for name in (request.model, *listed):
+        asked = request if name == request.model else replace(request, model=name)
+        route = policy.route(asked, book)
+        if route is None:
+            continue
+        if request.preferences is None or not listed:
+            return request, route
+        request = with_models(request, request.preferences, policy)
+        return request, with_implicit(route, request, policy, book)
+    raise unknown_model(request, policy, book)
+
+
+def barred(request: ChatRequest, route: Route) -> Forbidden | None:
+    """Why the caller may not use a route; None when they may."""
+    allowed = request.caller.routes
+    if allowed is None or route.name in allowed:
+        return None
+    return Forbidden(f"Caller '{request.caller.name}' may not use route '{route.name}'; ask for access to it.")
+
+
 def with_models(request: ChatRequest, wishes: Preferences, policy: Policy) -> ChatRequest:
-    """The request with its list of models by canonical name, the one it asks for first."""
-    first = policy.canonical(request.model)
-    listed = [policy.canonical(name) or name for name in wishes.models]
-    models = tuple(dict.fromkeys(listed if first is None else [first, *listed]))
+    """The request with its models by canonical name, the one it asks for first; other names only find routes."""
+    found = [policy.canonical(name) for name in (request.model, *wishes.models)]
+    models = tuple(dict.fromkeys(name for name in found if name is not None))
     return replace(request, preferences=wishes._replace(models=models))
 
 
-def with_implicit(route: Route, models: Iterable[str], policy: Policy) -> Route:
-    """A model's implicit route joined by those of the other models listed: each could be asked for by itself."""
-    if policy.model_routes.get(route.models[0]) is not route:
+def with_implicit(route: Route, request: ChatRequest, policy: Policy, book: StatsBook) -> Route:
+    """A model's implicit route joined by those of the other models listed.
+
+    Only of models whose own request would take the implicit route too: a named one may forbid what this allows.
+    """
+    if request.preferences is None or policy.model_routes.get(route.models[0]) is not route:
         return route
-    others = [policy.model_routes[model] for model in models if model in policy.model_routes]
+    asked = ((model, replace(request, model=model)) for model in request.preferences.models)
+    others = [
+        policy.model_routes[model] for model, one in asked if policy.route(one, book) is policy.model_routes[model]
+    ]
     routes = [route, *(other for other in others if other is not route)]
     return replace(
         route,
@@ -77,13 +95,18 @@ def with_implicit(route: Route, models: Iterable[str], policy: Policy) -> Route:
 
 def unknown_model(request: ChatRequest, policy: Policy, book: StatsBook) -> ModelNotFound:
     """The 404 for a name that neither a route nor a model has: the nearest names, and why each route did not match."""
-    near = get_close_matches(request.model[:NAME_LIMIT], policy.names, NEAREST, 0.4)
-    hint = f"Did you mean {' or '.join(repr(name) for name in near)}?" if near else "See GET /v1/models."
     allowed = request.caller.routes
     routes: list[Json] = [
         {"route": route.name, "reason": route.mismatch(request, book)}
         for route in policy.routes
         if allowed is None or route.name in allowed
     ]
-    message = f"The model '{request.model[:NAME_LIMIT]}' is not served here. {hint}"
-    return ModelNotFound(message, param="model", details={"nearest": near, "routes": routes})
+    return not_served(request.model, policy.names, {"routes": routes})
+
+
+def not_served(name: str, names: Iterable[str], details: Json) -> ModelNotFound:
+    """The 404 for a name: the nearest of `names`, and what else machines may want."""
+    near = get_close_matches(name[:NAME_LIMIT], names, NEAREST, 0.4)
+    hint = f"Did you mean {' or '.join(repr(each) for each in near)}?" if near else "See GET /v1/models."
+    message = f"The model '{name[:NAME_LIMIT]}' is not served here. {hint}"
+    return ModelNotFound(message, param="model", details={"nearest": near, **details})

@@ -1,7 +1,8 @@
 """Tool calls that a Llama wrote as text, which its server should have parsed. Pure.
 
 The forms: JSON objects with a name and `parameters` (or `arguments`), also several with `;` between; the same in
-`<function=name>{...}</function>`; a list of calls as Python has them. A tag may come before, others after.
+`<function=name>{...}</function>`; a list of calls as Python has them, or `name.call(...)` as for tools that Llama was
+trained on. A tag may come before, others after.
 """
 
 import ast
@@ -19,6 +20,7 @@ NAME = 128  # characters of a tool's name
 BLANK = frozenset(" \t\r\n")
 OPEN, CLOSE, QUOTES = frozenset("([{"), frozenset(")]}"), frozenset("\"'")
 FUNCTION, FUNCTION_END = "<function=", "</function>"
+CALLED = ".call("
 STARTS = sorted((FUNCTION, "<|python_tag|>", "<|python_start|>"))
 ENDS = sorted(("<|eom_id|>", "<|eot_id|>", "<|python_end|>"))
 KEYS = sorted(("name", "parameters", "arguments", "type"))
@@ -109,7 +111,7 @@ class Reader:
             ends = sorted((FUNCTION, *ENDS))
         else:
             yield from self.blanks()
-            yield from self.python() if self.char == "[" else self.objects()
+            yield from {"[": self.python, "{": self.objects}.get(self.char, self.called)()
         while True:
             yield from self.blanks()
             if not self.char:
@@ -188,6 +190,15 @@ class Reader:
                 break
             yield from self.need(",")
         yield
+
+    def called(self) -> Steps:
+        """One call in Python, of a method of the tool."""
+        name = yield from self.word(self.names)
+        yield from self.word([CALLED])
+        self.named = True
+        start = self.place
+        yield from self.balanced()
+        self.spans.append(Span(name, start, self.place, python=True))
 
     def value(self) -> Steps:
         """A JSON object, or the text of one."""

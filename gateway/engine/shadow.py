@@ -12,6 +12,7 @@ from gateway.engine.attempt import Attempt, Manner, patience_of
 from gateway.engine.judge import BROKEN_TOOL_CALL, INVALID_JSON, Said, add_body, wrong
 from gateway.engine.observers import tell_shadowed
 from gateway.engine.tally import Tally
+from gateway.engine.transitions import turned
 from gateway.errors import GatewayError, PolicyError
 from gateway.routing.planner import plan
 from gateway.routing.policy import Policy, Route, Shadow
@@ -158,13 +159,13 @@ class Mirror:
             self.tell(self.compared(outcome))
 
         attempt = Attempt(request, deployment, provider, limits, patience, self.tools.clock, ended, manner)
-        book.started(deployment, attempt.started)
+        turned(deployment, book.started(deployment, attempt.started))
         return attempt
 
     def learn(self, choice: Choice, outcome: Outcome) -> None:
         """It is true of its deployment whoever asked; the route's habits are its callers' alone."""
         book, name = self.tools.book, self.aside.name
-        book.ended(outcome)
+        turned(outcome.deployment, book.ended(outcome))
         book.habits(name, outcome.deployment.model, self.request.prompt_tokens, outcome)
         if outcome.usage is not None:
             book.spend(name, choice.forecast.usd if outcome.cost is None else outcome.cost, outcome.ended)

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.config.scalars import Count, Day, Duration, Flag, Money, Spec, Text, Whole, Words
+from gateway.policytools.logged import LATEST
 
 
 def moment(value: object) -> object:
@@ -15,7 +16,7 @@ def moment(value: object) -> object:
         found = datetime.fromisoformat(value if isinstance(value, str) else "")
     except ValueError:
         found = None
-    if found is None or found.tzinfo is None:
+    if found is None or found.tzinfo is None or not 0 <= found.timestamp() < LATEST:
         raise PydanticCustomError("moment", "a moment with its offset such as 2026-11-24T18:30:00+01:00")
     return found.timestamp()
 

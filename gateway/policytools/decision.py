@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from gateway.engine.engine import unknown_model
-from gateway.errors import Forbidden, GatewayError
+from gateway.engine.engine import barred, routed
+from gateway.errors import GatewayError, ModelNotFound
 from gateway.routing.planner import plan
 from gateway.routing.policy import Policy, Route
 from gateway.routing.stats import StatsBook
@@ -44,13 +44,12 @@ def decide(
     causes: frozenset[str] = NOBODY,
 ) -> Decision:
     """The decision on a request; errors that a caller would get are values here."""
-    route = policy.route(request, book)
-    if route is None:
-        return Decision(None, None, unknown_model(request, policy, book), ())
-    allowed = request.caller.routes
-    if allowed is not None and route.name not in allowed:
-        message = f"Caller '{request.caller.name}' may not use route '{route.name}'; ask for access to it."
-        return Decision(route, None, Forbidden(message), ())
+    try:
+        request, route = routed(request, policy, book)
+    except ModelNotFound as error:
+        return Decision(None, None, error, ())
+    if (refused := barred(request, route)) is not None:
+        return Decision(route, None, refused, ())
     try:
         found = plan(request, route, book, now, chance, causes)
     except GatewayError as error:

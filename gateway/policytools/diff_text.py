@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
+from gateway.policytools.check import BOLD, RESET
 from gateway.policytools.diff import Difference
 from gateway.policytools.replay import Found, Replay
 
 MARKS = {"added": "+", "removed": "-", "changed": "~", "moved": "~"}
 BAD = frozenset({"lost", "wider", "new", "gone", "unguarded", "overtaken"})
 SHOWN = 5  # examples of a finding
-RESET, RED, GREEN, YELLOW, BOLD = "\x1b[0m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[1m"
+RED, GREEN, YELLOW = "\x1b[31m", "\x1b[32m", "\x1b[33m"
 COLOURS = {"+": GREEN, "-": RED, "~": YELLOW, "!": RED}
 
 

@@ -18,13 +18,14 @@ Other keys are left alone, so that a newer gateway's log can be read.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import orjson
 
 from gateway.routing.policy import Policy
 from gateway.types import Caller, ChatRequest, Json, Sketch
 
+LATEST = 253_402_214_400.0  # Unix time, a day before the year 10000: a later moment has no date in some time zones
 STUBS: Mapping[str, Json] = {  # what a body must hold for an expression to see what the request needs
     "tools": {"tools": [{"type": "function", "function": {"name": "unknown"}}]},
     "json_schema": {"response_format": {"type": "json_schema"}},
@@ -49,21 +50,11 @@ class BadLine(ValueError):
     """A line that is no request; the message says why, as the end of a sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedRequest:
-    """A request as the log keeps it; tokens, and Unix seconds."""
+class LoggedRequest(NamedTuple):
+    """A line of the log: what the gateway remembers of a request, and the name it has in reports."""
 
-    model: str
+    sketch: Sketch
     id: str = ""
-    at: float = 0.0
-    stream: bool = False
-    prompt_tokens: int = 0
-    max_tokens: int | None = None
-    needs: frozenset[str] = frozenset()
-    headers: Mapping[str, str] = field(default_factory=dict)
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    caller: str = ""
-    operation: str = "chat"
 
 
 def read_line(line: bytes) -> LoggedRequest:
@@ -74,11 +65,12 @@ def read_line(line: bytes) -> LoggedRequest:
         raise BadLine(f"is not JSON ({exc.msg})") from exc
     if not isinstance(found, dict):
         raise BadLine("is no JSON object")
-    if "model" not in found:
+    if found.get("model") is None:
         raise BadLine("has no `model`")
     values: Json = {name: checked(name, found[name]) for name in WANTED if found.get(name) is not None}
+    id = values.pop("id", "")
     headers = {name.lower(): value for name, value in values.get("headers", {}).items()}
-    return LoggedRequest(**{**values, "needs": frozenset(values.get("needs", ())), "headers": headers})
+    return LoggedRequest(Sketch(**{**values, "needs": frozenset(values.get("needs", ())), "headers": headers}), id)
 
 
 def checked(name: str, value: object) -> object:
@@ -91,38 +83,17 @@ def checked(name: str, value: object) -> object:
         raise BadLine(f"has a `{name}` that does not hold text alone")
     if isinstance(value, int | float) and value < 0:
         raise BadLine(f"has a `{name}` below zero")
+    if name == "at" and isinstance(value, int | float) and value >= LATEST:
+        raise BadLine("has an `at` after the year 9999")
     return value
 
 
 def line_of(request: LoggedRequest) -> bytes:
     """The line of a request, its line break included."""
-    values = {name: getattr(request, name) for name in WANTED}
-    values |= {"needs": sorted(request.needs), "headers": {**request.headers}, "metadata": {**request.metadata}}
-    return orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def logged(request: ChatRequest, headers: frozenset[str]) -> LoggedRequest:
-    """What the log keeps of a request: of its headers, those named."""
-    metadata = request.body.get("metadata")
-    texts = metadata.items() if isinstance(metadata, dict) else ()
-    return LoggedRequest(
-        model=request.model,
-        id=request.id,
-        at=request.at,
-        stream=request.stream,
-        prompt_tokens=request.prompt_tokens,
-        max_tokens=request.max_tokens,
-        needs=request.needs,
-        headers={name: value for name, value in request.headers.items() if name in headers},
-        metadata={name: value for name, value in texts if isinstance(value, str)},
-        caller=request.caller.name,
-        operation=request.operation,
-    )
-
-
-def of_sketch(id: str, sketch: Sketch) -> LoggedRequest:
-    """The request as the gateway remembers it."""
-    return LoggedRequest(id=id, **sketch._asdict())
+    sketch = request.sketch
+    values = {**sketch._asdict(), "id": request.id, "needs": sorted(sketch.needs)}
+    values |= {"headers": {**sketch.headers}, "metadata": {**sketch.metadata}}
+    return orjson.dumps({name: values[name] for name in WANTED}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def asked_again(found: LoggedRequest, policy: Policy, now: float) -> ChatRequest:
@@ -130,21 +101,22 @@ def asked_again(found: LoggedRequest, policy: Policy, now: float) -> ChatRequest
 
     A caller that the policy does not have may use all its routes: keys may also be kept outside of it.
     """
-    body: Json = {"model": found.model, "messages": [], "stream": found.stream, "metadata": dict(found.metadata)}
-    for need in sorted(found.needs):
+    sketch = found.sketch
+    body: Json = {"model": sketch.model, "messages": [], "stream": sketch.stream, "metadata": dict(sketch.metadata)}
+    for need in sorted(sketch.needs):
         body |= STUBS.get(need, {})
-    known = (caller for caller in policy.callers.values() if caller.name == found.caller)
+    known = (caller for caller in policy.callers.values() if caller.name == sketch.caller)
     return ChatRequest(
         id=found.id,
-        model=found.model,
+        model=sketch.model,
         body=body,
-        stream=found.stream,
-        prompt_tokens=found.prompt_tokens,
-        max_tokens=found.max_tokens,
-        needs=found.needs,
-        headers=found.headers,
-        caller=next(known, Caller(found.caller)),
+        stream=sketch.stream,
+        prompt_tokens=sketch.prompt_tokens,
+        max_tokens=sketch.max_tokens,
+        needs=sketch.needs,
+        headers=sketch.headers,
+        caller=next(known, Caller(sketch.caller)),
         arrived=now,
-        operation=found.operation,
-        at=found.at,
+        operation=sketch.operation,
+        at=sketch.at,
     )

@@ -82,8 +82,9 @@ def run_file(file: File, catalogue: Catalogue, today: date) -> Suite:
     path = file.parent / (cases.policy or file.name.removesuffix(SUFFIX) + ".yaml")
     try:
         policy = path.read_bytes()
-    except OSError as exc:
-        message = f"The policy {path} of these tests cannot be read: {exc.strerror}. Name it under `policy`."
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else exc
+        message = f"The policy {clean(str(path), 200)} of these tests cannot be read: {reason}. Name it under `policy`."
         return Suite(str(file), str(path), (), (found(report, UNUSABLE, report.place(("policy",)), message),), ())
     return run(cases, report, load_sealed(policy, str(path), cases, catalogue, today))
 

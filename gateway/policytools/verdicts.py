@@ -5,11 +5,11 @@ from dataclasses import asdict
 
 import orjson
 
-from gateway.policytools.check import Format, annotation, text
+from gateway.policytools.check import BOLD, RESET, Format, annotation, text
 from gateway.policytools.suites import Result, Suite
 from gateway.types import Json
 
-RESET, BOLD, RED, GREEN = "\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m"
+RED, GREEN = "\x1b[31m", "\x1b[32m"
 
 
 def render_tests(suites: Sequence[Suite], format: Format, colour: bool) -> str:

@@ -1,7 +1,9 @@
 """`llama-gateway check` and `explain`, as an ops person runs them."""
 
 import json
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -74,6 +76,43 @@ def test_a_model_that_nobody_serves_is_explained_by_the_routes(tmp_path: Path) -
     assert "model_not_found" in ended.stderr and "interactive" in ended.stderr
 
 
-def test_a_gateway_that_does_not_run_is_a_sentence() -> None:
-    ended = run("explain", "--id", "req_1", env={"GATEWAY_ADMIN_PORT": "9"})
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("id", ["req_1", "../../x", "a\nb"])
+def test_a_gateway_that_does_not_run_is_a_sentence(id: str, host: str) -> None:
+    settings = {"GATEWAY_ADMIN_PORT": "9", "GATEWAY_ADMIN_HOST": host, "GATEWAY_ADMIN_KEY": "sch\u00f6n"}
+    ended = run("explain", "--id", id, env=settings)
     assert ended.returncode == 2 and "is it running" in ended.stderr
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}"])
+def test_a_server_that_is_no_gateway_is_a_sentence(body: bytes) -> None:
+    class Another(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing is printed."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Another) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        ended = run("explain", "--id", "req_1", env={"GATEWAY_ADMIN_PORT": str(server.server_port)})
+        server.shutdown()
+    assert ended.returncode == 2 and "is no gateway" in ended.stderr
+
+
+@pytest.mark.parametrize("option", ["--model", "--prompt"])
+def test_what_is_no_unicode_text_is_a_sentence(option: str) -> None:
+    ended = run("explain", "--policy", str(POLICIES / "default.yaml"), option, "\udcff")
+    assert ended.returncode == 2 and "not UTF-8" in ended.stderr
+
+
+def test_the_models_that_a_request_lists_are_explained_as_they_are_routed(tmp_path: Path) -> None:
+    body = tmp_path / "body.json"
+    messages = [{"role": "user", "content": "hi"}]
+    body.write_text(json.dumps({"model": "gpt-99", "models": ["llama-3.3-70b-instruct"], "messages": messages}))
+    policy = str(POLICIES / "default.yaml")
+    told = run("explain", "--policy", policy, "--request", str(body), "--format", "json")
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["route"] == "default"

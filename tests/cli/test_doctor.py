@@ -48,7 +48,7 @@ def test_json_has_backends_findings_and_the_exit_code(policy: Path) -> None:
     found = json.loads(done.stdout)
     assert (done.returncode, found["exit_code"]) == (2, 2)
     assert [(one["name"], one["kind"], one["models"]) for one in found["backends"]] == [("gpu", "vllm", 1)]
-    assert set(found["findings"][0]) == {"severity", "check", "whom", "what", "todo"}
+    assert set(found["findings"][0]) == {"severity", "check", "whom", "what", "advice"}
 
 
 def test_a_policy_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -94,6 +94,8 @@ def test_check_runs_tests_too_and_counts_a_failure_as_an_error(tmp_path: Path) -
 def test_tests_that_cannot_be_run_are_another_exit_code(tmp_path: Path) -> None:
     assert run("test").returncode == 2
     assert run("test", str(tmp_path / "none.yaml")).returncode == 2
+    ended = run("test", "/")
+    assert ended.returncode == 2 and "cannot be read" in ended.stdout
 
 
 def changed(tmp_path: Path) -> str:
@@ -140,3 +142,16 @@ def test_a_policy_with_errors_cannot_be_compared(tmp_path: Path) -> None:
     ended = run("diff", str(DEFAULT), str(bad))
     assert ended.returncode == 2 and "LG014" in ended.stderr
     assert "cannot be read" in run("diff", str(tmp_path / "none.yaml"), str(bad)).stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="opens, and cannot be read")
+@pytest.mark.parametrize("arguments", [(str(DEFAULT), "/proc/self/mem"), (str(DEFAULT),) * 2])
+def test_a_file_that_fails_while_it_is_read_is_told_by_its_name(arguments: tuple[str, str]) -> None:
+    ended = run("diff", *arguments, "--requests", "/proc/self/mem")
+    assert ended.returncode == 2 and ended.stderr.startswith("/proc/self/mem cannot be read")
+
+
+@pytest.mark.parametrize("arguments", [("diff", "--nope"), ("nope",), ("schema", "--tests", "more"), ("diff", "a")])
+def test_wrong_usage_has_the_exit_code_of_failures(arguments: tuple[str, ...]) -> None:
+    ended = run(*arguments)
+    assert ended.returncode == 2 and "Traceback" not in ended.stdout + ended.stderr

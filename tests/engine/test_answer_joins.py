@@ -10,6 +10,7 @@ from gateway import errors
 from gateway.engine.record import Ending, recorded
 from gateway.providers.kind import Kind
 from gateway.routing.lane import Candidate
+from gateway.routing.policy import CachePolicy
 from gateway.types import Json, Price
 from tests.engine.fakes import Rig, Script, bodies, delta, finish, role, text, used, words
 from tests.engine.virtual_time import now, run
@@ -204,5 +205,15 @@ def test_error_of_a_stream_that_could_not_be_joined_says_whose_it_is() -> None:
             await bodies(rig.open())
         assert caught.value.message.startswith(f"All 2 attempts failed. {B.name}: The second answer does not go on")
         assert caught.value.message.endswith(f"{A.name}: a scripted Disconnected")
+
+    run(scenario())
+
+
+def test_answer_of_two_is_not_kept() -> None:
+    async def scenario() -> None:
+        rig = Rig(joining(cache=CachePolicy(60.0)), {"a": [CUT], "b": [FULL]})
+        await bodies(rig.open())
+        assert rig.calls == {"a": 1, "b": 1}
+        assert rig.cache.size == 0
 
     run(scenario())

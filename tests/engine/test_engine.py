@@ -1,13 +1,18 @@
 """Which answer a request opens, or why none."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from gateway import errors
+from gateway.engine.engine import routed
+from gateway.routing.policy import Policy, Route
 from gateway.routing.stats import StatsBook
-from gateway.types import Caller, ChatRequest
+from gateway.types import Caller, ChatRequest, Preferences
 from tests.engine.fakes import Rig, bodies
 from tests.engine.virtual_time import run
-from tests.routing.samples import MODEL, deployment, request, route
+from tests.routing.samples import MODEL, deployment, policy, request, route
 
 A = deployment("a")
 
@@ -89,3 +94,41 @@ def test_unknown_model_tells_a_caller_nothing_of_routes_that_are_not_theirs() ->
     with pytest.raises(errors.ModelNotFound) as caught:
         rig.engine.open(request(model="qqq", caller=Caller("guest", frozenset({"open"}))), rig.policy)
     assert caught.value.details is not None and caught.value.details["routes"] == []
+
+
+OTHER = deployment("b", "llama-4-maverick-17b-128e-instruct")
+OWN, ALSO = route(A, name="default"), route(OTHER, name="default")
+
+
+def listing(*models: str, model: str = MODEL, **facts: Any) -> ChatRequest:
+    return request(model=model, preferences=Preferences(models=models), **facts)
+
+
+def known(*named: Route) -> Policy:
+    """A policy that serves two models by their implicit routes, and has some named routes before those."""
+    found = policy(OWN, ALSO)
+    return replace(
+        found,
+        routes=named,
+        model_routes={A.model: OWN, OTHER.model: ALSO},
+        by_model={name: tuple(one for one in named if name in one.asked) for one in named for name in one.asked},
+    )
+
+
+def test_models_that_a_request_lists_join_the_implicit_route() -> None:
+    found, chosen = routed(listing(OTHER.model), known(), StatsBook())
+    assert [one.deployment for one in chosen.candidates] == [A, OTHER]
+    assert found.preferences is not None and found.preferences.models == (A.model, OTHER.model)
+
+
+def test_model_that_has_a_route_of_its_own_does_not_join_past_that() -> None:
+    guarded = route(deployment("house", OTHER.model), name="guarded", asked=(OTHER.model,))
+    _, chosen = routed(listing(OTHER.model), known(guarded), StatsBook())
+    assert [one.deployment for one in chosen.candidates] == [A]
+
+
+def test_name_of_a_route_among_the_models_finds_it_and_excludes_nobody() -> None:
+    auto = route(A, OTHER, name="auto", asked=("auto",))
+    found, chosen = routed(listing("auto", model="gone"), known(auto), StatsBook())
+    assert chosen is auto
+    assert found.preferences is not None and found.preferences.models == ()

@@ -40,6 +40,8 @@ def read(*pieces: str) -> list[tuple[str, Any]]:
          [("get_weather", PARIS), ("get-time", {}), ("add", {"a": 1, "b": -2.5})]),
         ("[add(a=[1, (2, 3)], b={'c': {'d': None}}, e=True, f=')]\\'(')]",
          [("add", {"a": [1, [2, 3]], "b": {"c": {"d": None}}, "e": True, "f": ")]'("})]),
+        ('get_weather.call(city="Paris")', [("get_weather", PARIS)]),
+        ("get.call()", [("get", {})]),
     ],
 )  # fmt: skip
 def test_a_text_of_calls_is_read(before: str, text: str, calls: list[Any], after: str) -> None:
@@ -129,6 +131,12 @@ def test_arguments_in_json_stay_as_they_were_written() -> None:
         "<function=unknown>{}</function>",
         "<|python_tag|>",
         "<|python_tag|>print(1)",
+        "<|python_tag|>print.call(a=1)",
+        "<|python_tag|>get(a=1)",
+        "get.call(a=1) is what I would say",
+        "get.call(",
+        "get.call",
+        "get",
         "<|eot_id|>",
         "<b>bold</b>",
     ],

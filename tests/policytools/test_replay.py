@@ -13,6 +13,7 @@ from gateway.policytools.logged import LoggedRequest
 from gateway.policytools.replay import EXAMPLES, Found, quantile, replay, replay_json
 from gateway.routing.policy import Policy
 from gateway.routing.stats import Stats, StatsBook
+from gateway.types import Sketch
 
 CATALOGUE = Catalogue.load()
 TEXT = """\
@@ -31,8 +32,8 @@ routes:
     models: [llama-3.3-70b-instruct]
     prefer: self_hosted
 """
-PRIVATE = LoggedRequest("auto", "p", prompt_tokens=100, headers={"x-data-class": "confidential"})
-PLAIN = LoggedRequest("auto", "a", prompt_tokens=100, max_tokens=100)
+PRIVATE = LoggedRequest(Sketch("auto", prompt_tokens=100, headers={"x-data-class": "confidential"}), "p")
+PLAIN = LoggedRequest(Sketch("auto", prompt_tokens=100, max_tokens=100), "a")
 
 
 def policy(before: str = "", after: str = "") -> Policy:
@@ -79,7 +80,7 @@ def test_what_would_fail_now_is_counted_with_the_reason() -> None:
 
 
 def test_requests_without_an_id_are_named_by_their_place_and_examples_are_few() -> None:
-    many = [LoggedRequest("auto")] * 50
+    many = [LoggedRequest(Sketch("auto"))] * 50
     found = replay(policy(), policy("model: [auto]", "model: [other]"), many, StatsBook(), 0.0)
     assert found.fails_now.count == 50 and len(found.fails_now.examples) == EXAMPLES
     assert found.fails_now.examples[0] == "line 1 (model_not_found)"
