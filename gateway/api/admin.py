@@ -11,7 +11,7 @@ from gateway.api.admin_policy import policy_router
 from gateway.api.views import attempt_row, backend_rows, record_row, shadow_row
 from gateway.config.live import LivePolicy
 from gateway.policytools.explain import plan_json
-from gateway.policytools.logged import line_of, of_sketch
+from gateway.policytools.logged import LoggedRequest, line_of
 from gateway.routing.stats import StatsBook
 from gateway.telemetry.requests import RequestLog
 from gateway.types import Json
@@ -49,7 +49,7 @@ def admin_app(inside: Inside) -> FastAPI:
     @app.get("/admin/requests/export")
     async def export() -> Response:
         oldest_first = reversed(inside.requests.last(inside.requests.kept))
-        lines = [line_of(of_sketch(record.id, record.sketch)) for record in oldest_first if record.sketch]
+        lines = [line_of(LoggedRequest(record.sketch, record.id)) for record in oldest_first if record.sketch]
         return Response(b"".join(lines), media_type="application/jsonl")
 
     @app.get("/admin/requests/{id}")

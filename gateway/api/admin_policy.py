@@ -1,15 +1,20 @@
 """The policy's part of the admin plane: what is in force, what was, reload and rollback."""
 
-from fastapi import APIRouter, HTTPException
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from dataclasses import asdict
+from typing import Annotated
 
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gateway.api.intake import body_of, headers_of
 from gateway.config.live import LivePolicy
-from gateway.config.problems import Problem
 from gateway.config.versions import Version
+from gateway.errors import GatewayError
 from gateway.types import Json
 
 NO_FILE = "This gateway was started by `up` and has no policy file; serve one to {verb} it."
+WRONG_TARGET = 'The body must be {"generation": "..."}, with one of GET /admin/policy/versions, or be left out.'
 
 
 class Target(BaseModel):
@@ -17,6 +22,17 @@ class Target(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     generation: str | None = None
+
+
+async def target_of(request: Request) -> Target:
+    """Where the body says to go; raises HTTPException."""
+    try:
+        body = await body_of(headers_of(request.scope), request.receive)
+        return Target.model_validate_json(body or b"{}")
+    except GatewayError as exc:
+        raise HTTPException(exc.status, exc.message) from exc
+    except ValidationError as exc:
+        raise HTTPException(422, WRONG_TARGET) from exc
 
 
 def policy_router(live: LivePolicy) -> APIRouter:
@@ -41,11 +57,11 @@ def policy_router(live: LivePolicy) -> APIRouter:
         return JSONResponse(body, 422 if problems else 200)
 
     @router.post("/rollback")
-    async def rollback(target: Target | None = None) -> Json:
+    async def rollback(target: Annotated[Target, Depends(target_of)]) -> Json:
         if live.path is None:
             raise HTTPException(409, NO_FILE.format(verb="roll back"))
         try:
-            version = await live.rollback(target.generation if target else None)
+            version = await live.rollback(target.generation)
         except LookupError as exc:
             raise HTTPException(404, str(exc)) from exc
         return {**in_force(live), "change": version.change}
@@ -67,22 +83,8 @@ def policy_view(live: LivePolicy) -> Json:
         "secret_files": [str(file) for file in live.secrets],
         "changed": live.changed,
         "last_reload": "refused" if live.problems else "ok",
-        "problems": [problem_row(problem) for problem in live.problems],
+        "problems": [asdict(problem) for problem in live.problems],
         "routes": [route.name for route in live.current.routes],
-    }
-
-
-def problem_row(problem: Problem) -> Json:
-    """One problem of a file; its excerpt shows no secret."""
-    return {
-        "code": problem.code,
-        "severity": problem.severity,
-        "file": problem.file,
-        "line": problem.line,
-        "column": problem.column,
-        "message": problem.message,
-        "excerpt": problem.excerpt,
-        "hint": problem.hint,
     }
 
 

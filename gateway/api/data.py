@@ -9,8 +9,8 @@ from gateway.api.readiness import Readiness
 from gateway.api.reply import Receive, Scope, Send
 from gateway.api.views import model_rows
 from gateway.dialects import openai
-from gateway.engine.engine import Engine
-from gateway.errors import GatewayError, ModelNotFound, UnknownPath
+from gateway.engine.engine import Engine, not_served
+from gateway.errors import GatewayError, UnknownPath
 
 CHAT = frozenset({"/v1/chat/completions", "/chat/completions"})
 
@@ -58,7 +58,7 @@ def data_plane(engine: Engine, readiness: Readiness) -> DataPlane:
         rows = {row["id"]: row for row in model_rows(policy, caller_of(request.scope, request.headers, policy))}
         row = rows.get(model) or rows.get(policy.canonical(model) or "")
         if row is None:
-            raise ModelNotFound(f"The model '{model[:100]}' is not served here. See GET /v1/models.", param="model")
+            raise not_served(model, rows, {})
         return row
 
     return DataPlane(engine, app)

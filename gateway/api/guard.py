@@ -44,7 +44,7 @@ class Guard:
         local, read = is_local(scope), scope["method"] in READS
         if local and read:
             return 200, ""
-        if not compare_digest(headers.get("authorization", "").encode(), f"Bearer {self.key}".encode()):
+        if not compare_digest(headers.get("authorization", "").encode("latin-1"), f"Bearer {self.key}".encode()):
             return 401, "The admin key is missing or wrong; send it as 'Authorization: Bearer KEY'."
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != headers.get("host"):

@@ -8,7 +8,7 @@ from gateway.config.gently import breathe
 from gateway.config.loading import Loaded
 from gateway.config.versions import Change
 from gateway.policytools.diff import Difference, difference
-from gateway.policytools.logged import LoggedRequest, of_sketch
+from gateway.policytools.logged import LoggedRequest
 from gateway.policytools.replay import Replay, replay
 from gateway.policytools.versions import Version
 from gateway.routing.stats import StatsBook
@@ -64,7 +64,7 @@ def gently(last: Iterable[tuple[str, Sketch]]) -> Iterator[LoggedRequest]:
     """The requests, each after a moment in which the loop can run."""
     for id, sketch in last:
         breathe()
-        yield of_sketch(id, sketch)
+        yield LoggedRequest(sketch, id)
 
 
 def entries(found: Difference) -> dict[str, list[str]]:

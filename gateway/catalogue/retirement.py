@@ -9,7 +9,7 @@ Stage = Literal["later", "planned", "near", "imminent", "gone"]
 
 # Days left, and the stage from then on; the first that holds counts.
 STAGES: tuple[tuple[int, Stage], ...] = ((0, "gone"), (7, "imminent"), (30, "near"), (60, "planned"))
-TODO: dict[Stage, str] = {
+ADVICE: dict[Stage, str] = {
     "planned": "Plan its replacement",
     "near": "Choose its replacement and try it",
     "imminent": "Replace it now",
@@ -22,7 +22,7 @@ class Notice(NamedTuple):
 
     stage: Stage
     what: str
-    todo: str
+    advice: str
 
 
 def stage(day: date, today: date) -> Stage:
@@ -35,7 +35,7 @@ def notice(model: str, kind: str, id: str, day: date | None, today: date, catalo
     now = "later" if day is None else stage(day, today)
     if day is None or now == "later":
         return None
-    return Notice(now, what(id, day, today, now), f"{TODO[now]}{instead(model, kind, id, day, today, catalogue)}.")
+    return Notice(now, what(id, day, today, now), f"{ADVICE[now]}{instead(model, kind, id, day, today, catalogue)}.")
 
 
 def what(id: str, day: date, today: date, now: Stage) -> str:

@@ -149,4 +149,4 @@ def check(found: Deployment, path: Path, context: Context) -> None:
     said = notice(found.model, found.kind, clean(found.id), found.retires, context.today, context.catalogue)
     if said is not None:
         code = "LG045" if said.stage == "gone" else "LG046"
-        context.report.add(code, path, f"The provider of {found.name} {said.what}. {said.todo}", key=True)
+        context.report.add(code, path, f"The provider of {found.name} {said.what}. {said.advice}", key=True)

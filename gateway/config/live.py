@@ -115,9 +115,11 @@ class LivePolicy:
     async def rollback(self, generation: str | None = None) -> Version:
         """Go back to a version, else to the one before, and stay there until the file changes; raises LookupError."""
         async with self.lock:
-            found = self.history.of(generation) if generation else self.history.before(self.current.generation)
+            if generation is None:
+                wanted, found = "version before this one", self.history.before(self.current.generation)
+            else:
+                wanted, found = f"version '{generation[:64]}'", self.history.of(generation)
             if self.reader is None or found is None:
-                wanted = f"version '{generation[:64]}'" if generation else "version before this one"
                 raise LookupError(f"There is no {wanted} among those kept; see GET /admin/policy/versions.")
             reader, kept = self.reader, found.loaded
             loaded = await self.made(lambda: reader.again(kept))

@@ -26,6 +26,7 @@ PLAIN = frozenset(
             "precision",
             "context",
             "max_output",
+            "retires",
         ),
         *("capabilities", "price", "input", "output", "cached_input", "limits", "concurrency", "cost", "usd_per_hour"),
         *("timeouts", "connect", "first_token", "idle", "total", "tls", "ca", "cert", "on_disconnect"),

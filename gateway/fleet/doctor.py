@@ -167,7 +167,7 @@ def discreet(findings: Iterable[Finding], subjects: Iterable[Subject]) -> Iterab
     secrets = {secret for one in subjects for secret in (one.backend.api_key or "", *one.backend.headers.values())}
     long = sorted((secret for secret in secrets if len(secret) >= 8), key=len, reverse=True)
     for finding in findings:
-        what, todo = finding.what, finding.todo
+        what, advice = finding.what, finding.advice
         for secret in long:
-            what, todo = what.replace(secret, "***"), todo.replace(secret, "***")
-        yield finding._replace(what=what, todo=todo)
+            what, advice = what.replace(secret, "***"), advice.replace(secret, "***")
+        yield finding._replace(what=what, advice=advice)

@@ -66,4 +66,4 @@ def retiring(discovery: Discovery, today: date, catalogue: Catalogue) -> str:
         return ""
     _, name, said = min(near)
     more = f" Retired within {STAGES[-1][0]} days, besides: {len(near) - 1}." if len(near) > 1 else ""
-    return f"warning: The provider of {name} {said.what}. {said.todo}{more}"
+    return f"warning: The provider of {name} {said.what}. {said.advice}{more}"

@@ -119,7 +119,35 @@ def test_rollback_to_what_is_not_kept_is_a_sentence(admin: Admin) -> None:
     assert admin.post("/admin/policy/rollback")[0] == 404
     status, body = admin.post("/admin/policy/rollback", {"generation": "nope"})
     assert (status, "nope" in body["detail"], "/admin/policy/versions" in body["detail"]) == (404, True, True)
-    assert admin.post("/admin/policy/rollback", {"generatoin": "x"})[0] == 422
+
+
+def test_a_generation_without_a_name_is_none_and_does_not_stand_for_the_one_before(admin: Admin) -> None:
+    _, second = admin.reload(OPEN + "# 2\n")
+    assert admin.post("/admin/policy/rollback", {"generation": ""})[0] == 404
+    assert admin.live.current.generation == second["generation"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"generatoin": "x"}', 422),
+        (b'{"generation": 3}', 422),
+        (b'{"generation": "\\ud800"}', 422),
+        (b'{"\\ud800": 1}', 422),
+        (b"[]", 422),
+        (b"{", 422),
+        (b"\xff", 422),
+        (b"[" * 100_000, 422),
+        (b" " * ((8 << 20) + 1), 413),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_body_that_is_no_target_is_refused_with_a_sentence(admin: Admin, body: bytes, status: int) -> None:
+    _, second = admin.reload(OPEN + "# 2\n")
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    answer = admin.client.post("/admin/policy/rollback", content=body, headers=headers)
+    assert answer.status_code == status and isinstance(answer.json()["detail"], str)
+    assert admin.live.current.generation == second["generation"]
 
 
 @pytest.mark.parametrize("path", ["/admin/policy/reload", "/admin/policy/rollback"])
@@ -177,7 +205,7 @@ def test_last_requests_are_exported_as_the_lines_that_diff_reads(admin: Admin) -
     for number in (1, 2):
         admin.gateway.requests.answered(record(id=f"req_{number}", sketch=Sketch("auto", prompt_tokens=number)))
     lines = admin.client.get("/admin/requests/export").content.splitlines()
-    assert [(found.id, found.model, found.prompt_tokens) for found in map(read_line, lines)] == [
+    assert [(found.id, found.sketch.model, found.sketch.prompt_tokens) for found in map(read_line, lines)] == [
         ("req_1", "auto", 1),
         ("req_2", "auto", 2),
     ]

@@ -38,6 +38,7 @@ def ask(
     origin: str | None = None,
     client: Any = LOCAL,
     hosts: Iterable[str] = (),
+    ours: str = KEY,
 ) -> tuple[int, Any]:
     """The status, and the body as far as there is one."""
     sent: list[Message] = []
@@ -54,7 +55,7 @@ def ask(
     ]
     scope = {"type": "http", "method": method, "path": path, "headers": headers, "client": client}
     app = Recorder()
-    asyncio.run(Guard(app, KEY, frozenset(hosts))(scope, receive, send))
+    asyncio.run(Guard(app, ours, frozenset(hosts))(scope, receive, send))
     status: int = sent[0]["status"]
     assert bool(app.reached) == (status == 204)
     return status, orjson.loads(sent[1]["body"]) if len(sent) > 1 else None
@@ -95,6 +96,12 @@ def test_configured_admin_host_is_one_of_ours() -> None:
 @pytest.mark.parametrize("host", ["LOCALHOST:4081", "LocalHost", "GW.internal"])
 def test_host_is_compared_without_regard_to_case(host: str) -> None:
     assert ask(host=host, hosts=["gw.internal"])[0] == 204
+
+
+def test_key_beyond_ascii_is_compared_as_the_bytes_that_clients_send() -> None:
+    sent = "Bearer schlüssel".encode().decode("latin-1")
+    assert ask("POST", key=sent, ours="schlüssel")[0] == 204
+    assert ask("POST", key="Bearer schlussel", ours="schlüssel")[0] == 401
 
 
 def test_refusal_says_what_to_do_and_names_no_key() -> None:

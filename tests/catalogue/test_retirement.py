@@ -47,7 +47,7 @@ def test_the_words_grow_sharper(catalogue: Catalogue) -> None:
         "retires `x` in 1 day: from 2026-11-25 on every request to it fails",
         "retired `x` on 2026-11-24: requests to it fail",
     ]
-    assert [one.todo for one in said if one] == [
+    assert [one.advice for one in said if one] == [
         "Plan its replacement.",
         "Choose its replacement and try it.",
         "Replace it now.",

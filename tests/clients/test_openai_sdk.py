@@ -135,6 +135,8 @@ def test_the_models_are_listed_and_found_one_by_one(client: openai.OpenAI) -> No
     assert {"auto", "failover", SMALL, "llama-3.3-70b-instruct"} <= names
     assert client.models.retrieve(SMALL).owned_by == "llama-gateway"
     assert client.models.retrieve("meta-llama/Llama-3.3-70B-Instruct").id == "llama-3.3-70b-instruct"
+    with pytest.raises(openai.NotFoundError, match=r"Did you mean 'llama-3\.3-70b-instruct'"):
+        client.models.retrieve("llama-3.3-70b-instrukt")
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("no/such/model")
 

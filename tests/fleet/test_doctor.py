@@ -66,7 +66,7 @@ async def test_a_vllm_without_a_tool_parser_is_an_error_with_the_flags(
     async with Served(vllm.app(llama.url, script=script)) as served:
         (found,) = await findings(catalogue, self_hosted("vllm", served.url, id=LLAMA31, context=8192))
     assert (found.severity, found.check, found.whom) == ("error", "tools", "gpu")
-    assert "--enable-auto-tool-choice --tool-call-parser llama3_json" in found.todo
+    assert "--enable-auto-tool-choice --tool-call-parser llama3_json" in found.advice
     (asked,) = script.generations
     assert asked.json["max_tokens"] == 1
 
@@ -87,14 +87,14 @@ async def test_a_vllm_with_a_shorter_context_than_the_policy_s(llama: RunningSer
     async with Served(vllm.app(llama.url, context=4096)) as served:
         (found,) = await findings(catalogue, self_hosted("vllm", served.url, id=LLAMA31, context=32768))
     assert (found.severity, found.check) == ("warning", "context")
-    assert "--max-model-len 32768" in found.todo
+    assert "--max-model-len 32768" in found.advice
 
 
 async def test_an_id_that_a_vllm_does_not_serve(llama: RunningServer, catalogue: Catalogue) -> None:
     async with Served(vllm.app(llama.url)) as served:
         (found,) = await findings(catalogue, self_hosted("vllm", served.url, id="Llama-3.1-8B-Instruct"))
     assert (found.severity, found.check, found.whom) == ("error", "models", "gpu/llama-3.1-8b-instruct")
-    assert f"`{LLAMA31}`" in found.todo
+    assert f"`{LLAMA31}`" in found.advice
 
 
 async def test_a_vllm_that_wants_a_key(llama: RunningServer, catalogue: Catalogue) -> None:
@@ -163,7 +163,7 @@ async def test_an_ollama_whose_model_holds_less_than_the_policy_says(
     async with Served(ollama.app(llama.url, models=[SMALL])) as served:
         found = await findings(catalogue, self_hosted("ollama", served.url, id="llama3.1:8b", context=32768))
     assert [(one.severity, one.check) for one in found] == [("warning", "context"), ("info", "loaded")]
-    assert "Write `context: 8192`" in found[0].todo
+    assert "Write `context: 8192`" in found[0].advice
 
 
 def an_ollama(shown: dict[str, Any], *running: dict[str, Any]) -> Served:
@@ -195,14 +195,14 @@ async def test_a_model_in_memory_with_a_small_window_or_half_on_the_cpu(catalogu
         found = await findings(catalogue, self_hosted("ollama", served.url, id="llama3.1:8b", context=8192))
     assert [(one.severity, one.check) for one in found] == [("warning", "loaded"), ("info", "context")]
     assert "Only 60 %" in found[0].what
-    assert "OLLAMA_CONTEXT_LENGTH=8192" in found[1].todo
+    assert "OLLAMA_CONTEXT_LENGTH=8192" in found[1].advice
 
 
 async def test_an_ollama_that_is_spoken_to_as_openai_is_a_warning(llama: RunningServer, catalogue: Catalogue) -> None:
     async with Served(ollama.app(llama.url)) as served:
         found = await findings(catalogue, self_hosted("openai_compatible", f"{served.url}/v1", id="llama3.1:8b"))
     assert [(one.severity, one.check) for one in found] == [("warning", "context")]
-    assert "provider: ollama" in found[0].todo
+    assert "provider: ollama" in found[0].advice
 
 
 HOSTED = [
@@ -273,7 +273,9 @@ async def test_a_clock_that_is_off_is_told_by_the_answers(llama: RunningServer, 
 async def test_a_policy_with_errors_is_told_and_nobody_is_asked(catalogue: Catalogue) -> None:
     said = await report(catalogue, {"gpu": {"provider": "vlm", "url": "http://127.0.0.1:1"}})
     assert said.looked == ()
-    assert ("error", "policy", "did you mean 'vllm'?") in [(one.severity, one.check, one.todo) for one in said.findings]
+    assert ("error", "policy", "did you mean 'vllm'?") in [
+        (one.severity, one.check, one.advice) for one in said.findings
+    ]
 
 
 async def test_a_key_that_is_not_set_is_a_note(catalogue: Catalogue) -> None:
@@ -345,5 +347,5 @@ async def test_a_secret_that_comes_back_is_not_shown(catalogue: Catalogue) -> No
         backends = self_hosted("openai_compatible", served.url, "acme-8b", id=f"{secret}-x")
         backends["gpu"]["api_key"] = secret
         said = await report(catalogue, backends)
-    assert any("***" in one.what or "***" in one.todo for one in said.findings)
-    assert secret not in "".join(f"{one.what}{one.todo}" for one in said.findings if one.check == "models")
+    assert any("***" in one.what or "***" in one.advice for one in said.findings)
+    assert secret not in "".join(f"{one.what}{one.advice}" for one in said.findings if one.check == "models")

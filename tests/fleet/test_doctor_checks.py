@@ -56,13 +56,13 @@ def test_a_clock_that_all_others_contradict_is_this_machine_s() -> None:
     (found,) = clock.judge([reading("a", 120), reading("b", 121), reading("near", 0, near=True)])
     assert (found.severity, found.whom) == ("warning", "this machine")
     assert "s fast" in found.what
-    assert "AWS" not in found.todo
+    assert "AWS" not in found.advice
 
 
 def test_a_clock_over_five_minutes_off_breaks_signatures() -> None:
     (found,) = clock.judge([reading("a", -400)])
     assert "400 s slow" in found.what
-    assert "AWS" in found.todo
+    assert "AWS" in found.advice
 
 
 def test_one_server_with_another_clock_than_the_rest_is_its_own_finding() -> None:
@@ -91,7 +91,7 @@ def test_a_refused_key_is_named_by_its_variable_and_never_shown() -> None:
 def test_a_key_that_is_wanted_and_not_given_is_asked_for() -> None:
     (found,) = listing.judge(subject(), 403, BadCredentials("x"))
     assert "there is none (403)" in found.what
-    assert "${GROQ_API_KEY}" in found.todo
+    assert "${GROQ_API_KEY}" in found.advice
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_list_that_cannot_be_had_says_why(status: int | None, error: ServerFau
     (found,) = listing.judge(subject(), status, error)
     assert found.severity == severity
     assert words in found.what
-    assert found.todo
+    assert found.advice
 
 
 @pytest.mark.parametrize(
@@ -139,10 +139,10 @@ def test_an_id_that_is_not_listed_is_named_with_the_nearest(catalogue: Catalogue
     models = [ServedModel("meta-llama/Llama-3.3-70B-Instruct"), ServedModel("Qwen/Qwen3-8B"), *map(ServedModel, "abc")]
     (found,) = judged(catalogue, deployment("meta-llama/Llama-3.3-70B"), models, Habits())
     assert (found.severity, found.whom) == ("error", "gpu/llama-3.3-70b-instruct")
-    assert "nearest are `meta-llama/Llama-3.3-70B-Instruct`" in found.todo
+    assert "nearest are `meta-llama/Llama-3.3-70B-Instruct`" in found.advice
     (found,) = judged(catalogue, deployment("nothing-like-it", location="hosted"), models, Habits())
     assert found.severity == "warning"  # a hosted provider's list may be incomplete
-    assert "nearest" not in found.todo
+    assert "nearest" not in found.advice
 
 
 def test_no_model_at_all_is_one_warning(catalogue: Catalogue) -> None:
@@ -176,7 +176,7 @@ def test_a_context_other_than_the_policy_s_is_told(
     found = judged(catalogue, deployment("x", context=32768), [ServedModel("x", holds)], Habits(widen="--len {}"))
     assert [one.severity for one in found] == ([severity] if severity else [])
     if severity == "warning":
-        assert found[0].todo == "Write `context: 8192`, or --len 32768."
+        assert found[0].advice == "Write `context: 8192`, or --len 32768."
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_retirement_is_told_60_30_and_7_days_ahead(
     one = deployment("x", kind="bedrock", location="hosted", retires=TODAY + timedelta(days=days))
     found = retirement.judge(one, TODAY, catalogue)
     assert [finding.severity for finding in found] == ([severity] if severity else [])
-    assert not found or words in f"{found[0].what} {found[0].todo}"
+    assert not found or words in f"{found[0].what} {found[0].advice}"
 
 
 def test_a_retired_id_that_is_still_listed_is_a_warning(catalogue: Catalogue) -> None:
@@ -207,11 +207,11 @@ def test_a_retired_id_that_is_still_listed_is_a_warning(catalogue: Catalogue) ->
 
 def test_a_retirement_names_another_id_or_other_places(catalogue: Catalogue) -> None:
     one = deployment("gone", "llama-3-8b-instruct", "together", "hosted", retires=TODAY)
-    assert "`id: meta-llama/Meta-Llama-3-8B-Instruct-Lite`" in retirement.judge(one, TODAY, catalogue)[0].todo
+    assert "`id: meta-llama/Meta-Llama-3-8B-Instruct-Lite`" in retirement.judge(one, TODAY, catalogue)[0].advice
     two = deployment("llama-3.3-70b-versatile", kind="groq", location="hosted", retires=TODAY)
-    assert "is also at bedrock, fireworks" in retirement.judge(two, TODAY, catalogue)[0].todo
+    assert "is also at bedrock, fireworks" in retirement.judge(two, TODAY, catalogue)[0].advice
     three = deployment("x", "acme-8b", retires=TODAY)
-    assert retirement.judge(three, TODAY, catalogue)[0].todo == "Replace it now."
+    assert retirement.judge(three, TODAY, catalogue)[0].advice == "Replace it now."
 
 
 def test_each_licence_is_one_note_with_its_models(catalogue: Catalogue) -> None:
@@ -267,7 +267,7 @@ def test_each_step_on_the_way_has_its_words(step: str, error: Exception | None, 
     found = reach.judge(subject(), PLACE, Trouble(step, error))
     assert (found.severity, found.check) == ("error", step)
     assert words in found.what
-    assert found.todo
+    assert found.advice
     assert "(its proxy)" in reach.judge(subject(), PLACE._replace(proxy=True), Trouble(step, error)).what
 
 

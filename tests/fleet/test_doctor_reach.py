@@ -167,7 +167,7 @@ async def test_a_certificate_that_signs_itself_is_refused_in_plain_words(catalog
         (found,) = await look(catalogue, url)
     assert (found.severity, found.check) == ("error", "tls")
     assert "is signed by itself" in found.what
-    assert "`tls: {ca: FILE}`" in found.todo
+    assert "`tls: {ca: FILE}`" in found.advice
 
 
 async def test_an_expired_certificate_is_told(catalogue: Catalogue, tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ async def lacks(subject: Subject, provider: Provider) -> list[Finding]:
     try:
         await bedrock.signer.wallet.keys()
     except UpstreamError as exc:
-        todo = "`aws sts get-caller-identity` with the same environment tells whether AWS's own tools find any."
-        return [Finding("error", "key", subject.name, exc.message, todo)]
+        advice = "`aws sts get-caller-identity` with the same environment tells whether AWS's own tools find any."
+        return [Finding("error", "key", subject.name, exc.message, advice)]
     return []
 
 

@@ -51,8 +51,8 @@ def here(seconds: float) -> Iterable[Finding]:
     """The finding on this machine."""
     what = f"This machine's clock is {amount(seconds)}, by what the backends say."
     more = " AWS refuses signatures that are over five minutes off." if abs(seconds) > SIGNED else ""
-    todo = f"Let it set its time from the network (NTP): certificates, limits and budgets go by it.{more}"
-    yield Finding("warning", "clock", "this machine", what, todo)
+    advice = f"Let it set its time from the network (NTP): certificates, limits and budgets go by it.{more}"
+    yield Finding("warning", "clock", "this machine", what, advice)
 
 
 def whose(name: str, seconds: float) -> Finding:

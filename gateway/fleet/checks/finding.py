@@ -15,7 +15,7 @@ class Finding(NamedTuple):
     check: str  # what was looked at: `key`, `clock`, `dns`, `models`...
     whom: str
     what: str
-    todo: str = ""
+    advice: str = ""
 
 
 class Subject(NamedTuple):

@@ -49,5 +49,5 @@ def short(licence: Licence) -> Iterator[str]:
 def note(licence: Licence, models: Mapping[str, Model], said: str) -> Finding:
     """One note."""
     first = next(iter(models.values()))
-    todo = f"All of it: `llama-gateway models {first.name} --licences`"
-    return Finding("info", "licence", licence.name, f"Of {', '.join(models)}: {said}.", todo)
+    advice = f"All of it: `llama-gateway models {first.name} --licences`"
+    return Finding("info", "licence", licence.name, f"Of {', '.join(models)}: {said}.", advice)

@@ -17,14 +17,14 @@ def judge(
         return []
     if isinstance(error, BadCredentials) and permission:
         what = f"Its credentials are good, but they may not list models: `{permission}` is missing ({status})."
-        todo = "Allow it, and the right to use the models; or go by its answers alone."
-        return [Finding("warning", "key", subject.name, what, todo)]
+        advice = "Allow it, and the right to use the models; or go by its answers alone."
+        return [Finding("warning", "key", subject.name, what, advice)]
     if isinstance(error, BadCredentials):
         return [refused(subject, status, chain)]
     if status is None:
         what = "It takes the connection, but gives no HTTP answer."
-        todo = "If it speaks TLS, write `https://` in its url; else correct the port, or look at the server's log."
-        return [Finding("error", "models", subject.name, what, todo)]
+        advice = "If it speaks TLS, write `https://` in its url; else correct the port, or look at the server's log."
+        return [Finding("error", "models", subject.name, what, advice)]
     if status == 404 or 300 <= status < 400:
         what = f"There is no list of models at its address ({status})."
         return [Finding("error", "models", subject.name, what, "Correct the path in its url, or its `provider`.")]
@@ -45,10 +45,10 @@ def refused(subject: Subject, status: int | None, chain: str = "") -> Finding:
         what = f"It refuses the credentials that {chain} gives{said}."
         return Finding("error", "key", subject.name, what, "Renew them, or correct the variable, profile or role.")
     if subject.backend.api_key is None:
-        todo = f"Write `api_key: ${{{subject.credential or 'A_VARIABLE'}}}` for it, and set that variable."
-        return Finding("error", "key", subject.name, f"It wants a key, and there is none{said}.", todo)
-    todo = "Set a valid one; a new one is made in the provider's console, or where the server was started."
-    return Finding("error", "key", subject.name, f"It refuses the key in {subject.key}{said}.", todo)
+        advice = f"Write `api_key: ${{{subject.credential or 'A_VARIABLE'}}}` for it, and set that variable."
+        return Finding("error", "key", subject.name, f"It wants a key, and there is none{said}.", advice)
+    advice = "Set a valid one; a new one is made in the provider's console, or where the server was started."
+    return Finding("error", "key", subject.name, f"It refuses the key in {subject.key}{said}.", advice)
 
 
 def silent(subject: Subject, seconds: float) -> Finding:

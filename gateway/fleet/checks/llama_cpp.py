@@ -36,13 +36,13 @@ def judge(subject: Subject, heard: Heard, catalogue: Catalogue) -> Iterator[Find
 def working(subject: Subject, slots: int) -> Iterator[Finding]:
     """What the difference between expected and real slots means."""
     counted = subject.backend.slots
-    todo = f"Write `slots: {slots}`, or start it with --parallel {counted}."
+    advice = f"Write `slots: {slots}`, or start it with --parallel {counted}."
     if slots < counted:
         what = f"It works on {slots} requests at once, and the policy counts on {counted}: the others will wait."
-        yield Finding("warning", "slots", subject.name, what, todo)
+        yield Finding("warning", "slots", subject.name, what, advice)
     elif slots > counted:
         what = f"It works on {slots} requests at once, and the policy counts on {counted} only."
-        yield Finding("info", "slots", subject.name, what, todo)
+        yield Finding("info", "slots", subject.name, what, advice)
 
 
 LLAMA_CPP = Habits(ask=ask, judge=judge, any_id=True, widen=WIDEN)

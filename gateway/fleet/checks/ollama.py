@@ -57,8 +57,8 @@ def holding(deployment: Deployment, shown: Json) -> Iterator[Finding]:
             f"Its Modelfile sets `num_ctx` to {written[1]}, and the policy counts on {deployment.context}. The gateway "
             "asks for the window that a request needs; others who use this Ollama get their prompts cut without a word."
         )
-        todo = f"Set `PARAMETER num_ctx {deployment.context}` in the Modelfile, or `context: {written[1]}` here."
-        yield Finding("warning", "context", deployment.name, what, todo)
+        advice = f"Set `PARAMETER num_ctx {deployment.context}` in the Modelfile, or `context: {written[1]}` here."
+        yield Finding("warning", "context", deployment.name, what, advice)
 
 
 def loaded(deployment: Deployment, row: Json | None) -> Iterator[Finding]:
@@ -70,13 +70,13 @@ def loaded(deployment: Deployment, row: Json | None) -> Iterator[Finding]:
     window = whole(row.get("context_length"))
     if window is not None and deployment.context is not None and window < deployment.context:
         what = f"It is in memory with a context of {window} tokens: a longer request makes Ollama load it again."
-        todo = f"Start Ollama with OLLAMA_CONTEXT_LENGTH={deployment.context} if that is too slow."
-        yield Finding("info", "context", deployment.name, what, todo)
+        advice = f"Start Ollama with OLLAMA_CONTEXT_LENGTH={deployment.context} if that is too slow."
+        yield Finding("info", "context", deployment.name, what, advice)
     size, fast = row.get("size"), row.get("size_vram")
     if isinstance(size, int) and isinstance(fast, int) and 0 < fast < NEARLY * size:
         what = f"Only {100 * fast // size} % of it is in the GPU's memory, so it is slow."
-        todo = "Take a smaller quantization or a smaller `context`, or unload other models."
-        yield Finding("warning", "loaded", deployment.name, what, todo)
+        advice = "Take a smaller quantization or a smaller `context`, or unload other models."
+        yield Finding("warning", "loaded", deployment.name, what, advice)
 
 
 def name(id: str) -> str:

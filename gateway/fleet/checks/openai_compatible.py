@@ -21,8 +21,8 @@ def judge(subject: Subject, heard: Heard, catalogue: Catalogue) -> Iterator[Find
     answer = heard.answers.get(ROOT)
     if answer is not None and answer.status == 200 and answer.body.strip() == b"Ollama is running":
         what = "It is an Ollama. Its OpenAI API cannot set `num_ctx`, so long prompts are cut without a word."
-        todo = "Write `provider: ollama` for it, and the url without /v1."
-        yield Finding("warning", "context", subject.name, what, todo)
+        advice = "Write `provider: ollama` for it, and the url without /v1."
+        yield Finding("warning", "context", subject.name, what, advice)
 
 
 OPENAI_COMPATIBLE = Habits(ask=ask, judge=judge)

@@ -34,9 +34,9 @@ class Trouble(NamedTuple):
 
 def judge(subject: Subject, place: Place, trouble: Trouble) -> Finding:
     """What stands in the way of a backend."""
-    what, todo = STEPS[trouble.step](place, trouble.error)
+    what, advice = STEPS[trouble.step](place, trouble.error)
     which = " (its proxy)" if place.proxy else ""
-    return Finding("error", trouble.step, subject.name, f"{what}{which}.", todo)
+    return Finding("error", trouble.step, subject.name, f"{what}{which}.", advice)
 
 
 def dns(place: Place, error: Exception | None) -> tuple[str, str]:

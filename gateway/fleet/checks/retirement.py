@@ -17,8 +17,8 @@ def judge(deployment: Deployment, today: date, catalogue: Catalogue, listed: Col
     if said is None:
         return []
     if said.stage != "gone":
-        return [Finding("warning", "retirement", one.name, f"Its provider {said.what}.", said.todo)]
+        return [Finding("warning", "retirement", one.name, f"Its provider {said.what}.", said.advice)]
     still = one.id in listed
     severity: Severity = "warning" if still else "error"
     what = f"retired `{one.id}` on {one.retires}, though it still lists it" if still else said.what
-    return [Finding(severity, "retirement", one.name, f"Its provider {what}.", said.todo)]
+    return [Finding(severity, "retirement", one.name, f"Its provider {what}.", said.advice)]

@@ -34,9 +34,9 @@ def missing(deployment: Deployment, models: Sequence[ServedModel], catalogue: Ca
     near = catalogue.nearest(deployment.id, ids[:MOST]) or ([] if len(ids) > 3 else ids)
     what = f"It does not list the id `{clean(deployment.id)}`."
     names = ", ".join(f"`{clean(id)}`" for id in near)
-    todo = f"Correct the id; nearest are {names}." if near else "Correct the id, or remove the model from the policy."
+    advice = f"Correct the id; nearest are {names}." if near else "Correct the id, or remove the model from the policy."
     severity: Severity = "error" if deployment.location == "self_hosted" else "warning"
-    return Finding(severity, "models", deployment.name, what, todo)
+    return Finding(severity, "models", deployment.name, what, advice)
 
 
 def other(deployment: Deployment, model: ServedModel, catalogue: Catalogue) -> Iterator[Finding]:

@@ -43,9 +43,9 @@ def judge(subject: Subject, heard: Heard, catalogue: Catalogue) -> Iterator[Find
     parser = PARSERS.get(model.generation if model else "")
     named = parser or "the parser of its model"
     what = "It runs without a tool parser, so it refuses every request with tools (400)."
-    todo = f"Start vLLM with --enable-auto-tool-choice --tool-call-parser {named}"
+    advice = f"Start vLLM with --enable-auto-tool-choice --tool-call-parser {named}"
     ending = ", and the chat template that goes with it." if parser else "."
-    yield Finding("error", "tools", subject.name, what, f"{todo}{ending} Or take `tools` out of its `capabilities`.")
+    yield Finding("error", "tools", subject.name, what, f"{advice}{ending} Or take `tools` out of its `capabilities`.")
 
 
 def with_tools(subject: Subject) -> Deployment | None:
