@@ -1,6 +1,7 @@
 """Policies for the wall: a cell is one route with backends of its own, so that no cell's faults touch another's."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ KEY = "canary-caller-key-0123456789abcdef"
 SECRET = "canary-upstream-secret-0123456789abcdef"
 SMALL, LARGE = "llama-3.1-8b-instruct", "llama-3.3-70b-instruct"
 CONNECT, FIRST_TOKEN, IDLE, TOTAL = 2.0, 12.0, 20.0, 120.0  # seconds, before they are scaled
+LETTERS = str.maketrans("0123456789", "abcdefghij")
 SHORTEST_CONNECT = 0.5  # seconds that a loopback connection may take on a busy machine
 
 
@@ -56,6 +58,11 @@ def alone(name: str, fault: str, kind: str = "vllm", **more: Any) -> Cell:
     return Cell(name, (Back(fault, kind=kind),), **{"attempts": 1, **more})
 
 
+def region(cell: Cell) -> str:
+    """A place of the cell's own, in the form that Bedrock's regions have: digits as letters."""
+    return f"eu-{'-'.join(re.findall('[a-z]+', cell.name.lower().translate(LETTERS)))}-1"
+
+
 def duration(seconds: float) -> str:
     """Seconds as a policy writes them."""
     return f"{max(1, round(seconds * 1000))}ms"
@@ -83,7 +90,7 @@ def backend(cell: Cell, back: Back, wall: str) -> dict[str, Any]:
     """One backend with one model."""
     served = {"id": cell.id(back), "context": back.context, "price": {"input": 1, "output": 2}}
     limits = {} if back.concurrency is None else {"limits": {"concurrency": back.concurrency}}
-    more = {"region": cell.name, "api_key": SECRET, **limits}
+    more = {"region": region(cell), "api_key": SECRET, **limits}
     return {"provider": back.kind, "url": back.url or wall, "models": {back.model: served}, **more}
 
 
@@ -93,7 +100,7 @@ def route(cell: Cell, timeouts: dict[str, str], scale: float) -> dict[str, Any]:
         "name": cell.name,
         "match": {"model": [cell.name]},
         "models": sorted({back.model for back in cell.backs}),
-        "require": {"regions": [cell.name]},
+        "require": {"regions": [region(cell)]},
         "prefer": [f"{cell.name}-{back.role}" for back in cell.backs],
         "retry": {"attempts": cell.attempts},
         "timeouts": {**timeouts, "total": duration(cell.total * scale)},

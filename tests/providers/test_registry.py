@@ -38,12 +38,12 @@ def test_a_kind_that_needs_a_key_says_where_it_comes_from_and_has_an_address(nam
 @pytest.mark.parametrize(
     ("name", "offers"),
     [
-        ("vllm", {"n", "json_object"}),
-        ("llama_cpp", {"n", "json_object"}),
+        ("vllm", {"n", "json_object", "tool_choice"}),
+        ("llama_cpp", {"n", "json_object", "tool_choice"}),
         ("ollama", {"json_object"}),
-        ("lmstudio", {"json_object"}),
-        ("tgi", {"json_object"}),
-        ("groq", {"json_object"}),
+        ("lmstudio", {"json_object", "tool_choice"}),
+        ("tgi", {"json_object", "tool_choice"}),
+        ("groq", {"json_object", "tool_choice"}),
         ("bedrock", set()),
         ("replicate", set()),
     ],
