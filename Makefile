@@ -59,7 +59,7 @@ lock:            ## Resolve both lock files anew.
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q \
 	  pyproject.toml --all-extras --group build --group dev -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header -q \
-	  pyproject.toml --extra bedrock --extra litellm --group build -c requirements-dev.lock -o requirements.lock
+	  pyproject.toml --extra bedrock --extra litellm --extra tracing --group build -c requirements-dev.lock -o requirements.lock
 
 clean:           ## Remove what the targets made.
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 OutcomeName = Literal["success", "partial", "upstream_error", "client_cancelled", "timeout", "shed", "rejected"]
 Verdict = Literal["ok", "fault", "neutral"]
-CacheResult = Literal["hit", "miss", "bypass"]
+CacheResult = Literal["hit", "miss", "bypass", "coalesced"]
+Class = Literal["critical", "default", "sheddable", "batch"]  # of requests, the most important first
 Json = dict[str, Any]
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -133,12 +134,34 @@ class ModelFacts:
         return " AND ".join(terms.id for terms in self.licences) or None
 
 
+class Limits(NamedTuple):
+    """What may be used: requests and tokens a minute, requests at a time, US dollars a day and a month (UTC)."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+    usd_per_day: float | None = None
+    usd_per_month: float | None = None
+
+
+class Team(NamedTuple):
+    """Whom several callers belong to: what it may use holds for all of them together."""
+
+    name: str
+    limits: Limits = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is asking, and which routes they may use (all when None)."""
+    """Who is asking, which routes and models they may use (all when None), and how much of them."""
 
     name: str
     routes: frozenset[str] | None = None
+    models: frozenset[str] | None = None  # canonical names
+    limits: Limits = Limits()
+    team: Team | None = None
+    class_: Class = "default"  # of their requests, where these do not ask for a lower one
+    metadata: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
 
 
 class CacheControl(NamedTuple):

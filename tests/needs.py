@@ -9,7 +9,14 @@ import shutil
 import subprocess
 import sys
 
-PROGRAMS = {"cc": "gcc libc6-dev", "prometheus": "prometheus", "openssl": "openssl"}  # program -> Debian's packages
+PROGRAMS = {  # program -> Debian's packages
+    "cc": "gcc libc6-dev",
+    "chromium": "chromium",
+    "openssl": "openssl",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "redis-server": "redis-server",
+}
 
 
 def missing() -> list[str]:
