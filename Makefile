@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help env run test check bench faults lock dev clean
+.PHONY: help env run test check bench growth faults peers budget lock dev clean
 
 help:            ## Show the targets.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -25,15 +25,25 @@ check: dev       ## Lint, format, types, layers, docs, policies; fast.
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m gateway.catalogue.build --check
+	@$(BIN)/python -m deploy.grafana.source --check
 	@$(BIN)/python -m pytest -q tests/docs
 	@$(BIN)/llama-gateway check policies/*.yaml
 
-bench: dev       ## Measure; writes build/bench.md and build/bench.json.
+bench: dev       ## Measure, with the peers it installs, about 12 minutes; writes build/bench.*.
 	@$(BIN)/python -m tests.bench
 	@$(BIN)/python -m tests.bench.reloading
 
+growth: dev      ## How cost grows with bodies, deployments, callers, streams and cache; writes build/growth.*.
+	@$(BIN)/python -m tests.bench.growth
+
 faults: dev      ## The faults of Failover Bench at real times; writes build/faults.md.
 	@$(BIN)/python -m tests.faults
+
+peers: dev       ## The same faults before LiteLLM's proxy and Portkey's gateway, 7 minutes; writes build/peers-faults.*.
+	@$(BIN)/python -m tests.faults.peers
+
+budget: dev      ## Accept what a request costs now, in calls and allocations, as the budget that the tests hold.
+	@$(BIN)/python -m tests.bench.budget --accept
 
 # The stamps hold until the lock changes; pip verifies every hash.
 $(VENV)/env.stamp: requirements.lock pyproject.toml

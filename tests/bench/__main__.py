@@ -12,11 +12,13 @@ from pathlib import Path
 from . import adapters, planning, proc, report
 from .cases import ADDED
 from .measure import Bench, StartError, run_target
+from .peers import versions
 from .stats import Round, added
 from .targets import TARGETS
 from .tools import compile_tools, upstream
 
 BUILD = Path(__file__).parents[2] / "build"
+SERVERS = 10  # ports of the upstream, each a server to those who balance
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     made = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     made.add_argument("--rounds", type=int, default=3)
-    made.add_argument("--seconds", type=float, default=3, help="length of one case; a third more to warm up")
+    made.add_argument("--seconds", type=float, default=1.5, help="length of one case; a third more to warm up")
     made.add_argument(
         "--targets", default=",".join(TARGETS), help="which, in what order, '' for none (default: %(default)s)"
     )
@@ -47,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--delay-ms", type=int, default=0, help="how long the upstream thinks")
     made.add_argument("--adapter-rounds", type=int, default=9, help="of the providers by themselves; 0: none")
     made.add_argument("--quick", action="store_true", help="one short round, to see that everything works")
-    made.add_argument("--out", type=Path, default=BUILD / "bench", help="writes OUT.md and OUT.json")
+    made.add_argument("--out", type=Path, default=BUILD / "bench", help="writes OUT.md, OUT.json and OUT.svg")
     return made
 
 
@@ -114,7 +116,7 @@ def measure(asked: Options) -> report.Report:
     os.sched_setaffinity(0, {load_core})  # this process polls and waits: away from what is measured
     tools = compile_tools(BUILD / "bench-tools")
     pacing = ("--chunk-interval-us", str(asked.chunk_interval_us), "--delay-ms", str(asked.delay_ms))
-    with upstream(tools, load_core, asked.chunks, pacing) as server:
+    with upstream(tools, load_core, asked.chunks, pacing, SERVERS) as server:
         bench = Bench(tools, server, asked.seconds, asked.connections, target_core, load_core)
         return run_rounds(bench, asked, left_out, alone)
 
@@ -125,10 +127,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     asked = options(given)
     plans = planning.measured(asked.rounds, say)
-    finished = replace(measure(asked), plans=plans)
+    finished = replace(measure(asked), plans=plans, versions=versions())
     report.write(finished, given.out)
     print(report.markdown(finished))
-    say(f"written: {given.out}.md, {given.out}.json")
+    say(f"written: {given.out}.md, {given.out}.json, {given.out}.svg")
     return 1 if finished.problems else 0
 
 

@@ -1,9 +1,11 @@
 /* A closed-loop HTTP/1.1 load generator: one thread, epoll, keep-alive, 127.0.0.1 only.
  *
  *   load --port N --path P --body FILE [--header "Name: value"]... [--connections N] [--requests N] [--seconds S]
+ *        [--grace S]
  *
- * Stops issuing after N requests or S seconds, waits for the answers under way, prints one line of JSON.
- * Knows what usual tools do not tell: the time to the first byte of the body, and the events of a stream. */
+ * Stops issuing after N requests or S seconds, waits --grace more for the answers under way, prints one line of JSON.
+ * Knows what usual tools do not tell: the time to the first byte of the body, and the events of a stream.
+ * "counter=00000000" in the body counts, so that no two requests are the same. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -20,8 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_CONNECTIONS = 1024, MAX_HEAD = 16 << 10, MAX_ERRORS = 1000, BATCH = 256 };
-enum { MAX_REQUESTS = 20 * 1000 * 1000, MAX_SECONDS = 120, GRACE_SECONDS = 20 };
+enum { MAX_CONNECTIONS = 8192, MAX_HEAD = 16 << 10, MAX_ERRORS = 1000, BATCH = 256 };
+enum { MAX_REQUESTS = 20 * 1000 * 1000, MAX_SECONDS = 120, MAX_GRACE = 120 };
 
 typedef enum { HEAD, LENGTH, SIZE, DATA, DATA_END, TRAILER, DONE, BROKEN } State;
 
@@ -40,10 +42,10 @@ typedef struct {
 typedef struct { uint32_t *us; size_t count, capacity; } Samples;
 
 static int poller, port, in_flight;
-static char *request;
+static char *request, *counter;   /* counter: its eight digits, if there are any */
 static size_t request_length;
-static long issued, limit = MAX_REQUESTS, errors;
-static uint64_t deadline_ns, bytes, events_seen;
+static long first_count, issued, limit = MAX_REQUESTS, errors;
+static uint64_t start_ns, deadline_ns, bytes, events_seen;
 static Samples latency, first_byte;
 static Conn *conns[MAX_CONNECTIONS];
 
@@ -190,6 +192,11 @@ static void issue(Conn *conn) {
     conn->matched = 0;
     conn->started_ns = now;
     conn->first_ns = 0;
+    if (counter) {
+        char digits[24];
+        snprintf(digits, sizeof digits, "%08ld", (first_count + issued) % 100000000);
+        memcpy(counter, digits, 8);
+    }
     push(conn);
 }
 
@@ -246,13 +253,15 @@ static void handle(const struct epoll_event *event) {
     if (event->events & ~(uint32_t)EPOLLOUT) receive(conn);
 }
 
-static void run(int connections) {
+static void run(int connections, double seconds, double grace) {
     struct epoll_event events[BATCH];
-    uint64_t give_up_ns = deadline_ns + (uint64_t)GRACE_SECONDS * 1000000000;
     for (int i = 0; i < connections; i++) {
         if (!(conns[i] = calloc(1, sizeof(Conn)))) die("calloc");
         dial(conns[i]);
     }
+    start_ns = now_ns();        /* when all are connected: a crowd may take a while to be let in */
+    deadline_ns = start_ns + (uint64_t)(seconds * 1e9);
+    uint64_t give_up_ns = deadline_ns + (uint64_t)(grace * 1e9);
     for (int i = 0; i < connections; i++) issue(conns[i]);
     while (in_flight && now_ns() < give_up_ns) {
         int count = epoll_wait(poller, events, BATCH, 100);
@@ -301,14 +310,18 @@ static void compose(int argc, char **argv) {
     fwrite(body, 1, length, out);
     fclose(out);
     request_length = size;
+    counter = memmem(request, size, "counter=00000000", 16);
+    if (counter) counter += 8;
+    first_count = (long)(now_ns() / 1000 % 100000000);  /* where no earlier run has counted */
 }
 
 int main(int argc, char **argv) {
     int connections = atoi(text(argc, argv, "--connections", "1"));
     double seconds = atof(text(argc, argv, "--seconds", "60"));
+    double grace = atof(text(argc, argv, "--grace", "20"));
     port = atoi(text(argc, argv, "--port", "0"));
     limit = atol(text(argc, argv, "--requests", "20000000"));
-    if (port < 1 || connections < 1 || connections > MAX_CONNECTIONS || seconds <= 0 || seconds > MAX_SECONDS ||
+    if (port < 1 || connections < 1 || connections > MAX_CONNECTIONS || seconds <= 0 || seconds > MAX_SECONDS || grace < 0 || grace > MAX_GRACE ||
         limit < 1 || limit > MAX_REQUESTS) {
         fprintf(stderr, "load: an argument is missing or out of bounds\n");
         return 2;
@@ -316,8 +329,6 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     compose(argc, argv);
     if ((poller = epoll_create1(EPOLL_CLOEXEC)) < 0) die("epoll_create1");
-    uint64_t start = now_ns();
-    deadline_ns = start + (uint64_t)(seconds * 1e9);
-    run(connections);
-    report((double)(now_ns() - start) / 1e9);
+    run(connections, seconds, grace);
+    report((double)(now_ns() - start_ns) / 1e9);
 }

@@ -2,10 +2,11 @@
 
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from .tools import Job, Tools, Upstream, load
 
 READY_SECONDS = 90
 POLL_SECONDS = 0.005
+WATCH_SECONDS = 0.1
+ONCE_SECONDS = 10.0  # in which each has asked once; whoever still waits has twenty more
+SLOW_GRACE = 90.0  # seconds, where a crowd is more than a target is made for
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def running(bench: Bench, target: Target) -> Iterator[Running]:
     """Start a target in an empty folder, and stop it when the block ends."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        launch = target.launch(bench.upstream.port, folder)
+        launch = target.launch(bench.upstream.ports, folder)
         if not launch.argv:
             yield Running(launch, None, 0.0, folder)
             return
@@ -96,31 +100,82 @@ def running(bench: Bench, target: Target) -> Iterator[Running]:
             proc.stop(process)
 
 
+def _model(launch: Launch, case: Case) -> str | None:
+    """Return what to ask for; none where the target has nothing of the kind."""
+    return {"hit": launch.cached_model, "miss": launch.missing_model}.get(case.cache, launch.model)
+
+
 def _job(bench: Bench, target: Running, case: Case, seconds: float) -> Job:
-    model = target.launch.cached_model if case.cached else target.launch.model
-    file = target.folder / "body.json"
-    file.write_bytes(body(model or target.launch.model, case.stream))
-    connections = bench.connections if case.many else 1
-    return Job(target.launch.port, target.launch.path, file, target.launch.headers, connections, seconds)
+    launch, file = target.launch, target.folder / "body.json"
+    extra = launch.cached if case.cache else {}
+    file.write_bytes(body(_model(launch, case) or launch.model, case, extra))
+    connections = case.connections or bench.connections
+    job = Job(launch.port, launch.path, file, launch.headers, connections, seconds)
+    if case.crowd and launch.slow:
+        job = replace(job, grace=SLOW_GRACE)
+    return replace(job, seconds=ONCE_SECONDS, requests=connections) if case.once else job
+
+
+@contextmanager
+def watched(pids: tuple[int, ...]) -> Iterator[list[float]]:
+    """Note the resident MB of some processes again and again while the block lasts."""
+    seen, over = [0.0], threading.Event()
+
+    def look() -> None:
+        while pids and not over.wait(WATCH_SECONDS):
+            seen.append(proc.resident_mb(pids))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watcher.join()
+
+
+def sampled(bench: Bench, target: Running, case: Case) -> tuple[Sample, int]:
+    """Warm the target up for one case, then load it; what was seen, and how many requests reached the upstream."""
+    if not case.once and not (case.crowd and target.launch.slow):
+        load(bench.tools, bench.load_core, _job(bench, target, case, bench.seconds / 3))
+    job, pids = _job(bench, target, case, bench.seconds), target.pids()
+    served, used = bench.upstream.served(), proc.cpu_seconds(pids)
+    with watched(pids if case.crowd else ()) as resident:
+        seen = load(bench.tools, bench.load_core, job)
+    cpu = proc.cpu_seconds(pids) - used if pids else None
+    sample = Sample(seen, cpu, case.chunks or bench.upstream.chunks, max(resident))
+    return sample, bench.upstream.served() - served
 
 
 def run_case(bench: Bench, target: Running, case: Case) -> Result:
-    """Warm the target up for one case, then measure it."""
-    load(bench.tools, bench.load_core, _job(bench, target, case, bench.seconds / 3))
-    job, pids = _job(bench, target, case, bench.seconds), target.pids()
-    served, used = bench.upstream.served(), proc.cpu_seconds(pids)
-    seen = load(bench.tools, bench.load_core, job)
-    cpu = proc.cpu_seconds(pids) - used if pids else None
-    sample = Sample(seen, cpu, bench.upstream.chunks)
-    wrong = complaint(case, sample, bench.upstream.served() - served)
+    """Measure a target in one case."""
+    sample, reached = sampled(bench, target, case)
+    wrong = complaint(case, sample, reached)
     return Result({}, (f"{case.name}: {wrong}",)) if wrong else Result(figures(case, sample), ())
 
 
+def _tried(bench: Bench, target: Running, case: Case) -> Result:
+    """The same; where the load could not even be put on it, that is the problem."""
+    try:
+        return run_case(bench, target, case)
+    except RuntimeError as error:
+        return Result({}, (f"{case.name}: {error}",))
+
+
+def _run_in(bench: Bench, target: Running) -> None:
+    """Let a target that loads or compiles what it needs when it needs it do so."""
+    if target.launch.first_requests:
+        job = _job(bench, target, CASES[0], ONCE_SECONDS)
+        load(bench.tools, bench.load_core, replace(job, requests=target.launch.first_requests))
+
+
 def run_target(bench: Bench, target: Target, cases: Sequence[Case] = CASES) -> Result:
-    """Measure one target in all cases that apply to it."""
+    """Measure one target in all cases that apply to it; its memory is read before the crowds come."""
     with running(bench, target) as ready:
-        wanted = [case for case in cases if ready.launch.cached_model or not case.cached]
-        results = [run_case(bench, ready, case) for case in wanted]
+        _run_in(bench, ready)
+        wanted = [case for case in cases if _model(ready.launch, case)]
+        results = [_tried(bench, ready, case) for case in wanted if not case.crowd]
         own = {"memory_mb": proc.resident_mb(ready.pids()), "start_s": ready.start_s} if ready.pid else {}
+        results += [_tried(bench, ready, case) for case in wanted if case.crowd]
     merged = {name: value for result in results for name, value in result.figures.items()}
     return Result({**merged, **own}, tuple(text for result in results for text in result.problems))

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import planning
+from . import chart, planning
 from .adapters import section
 from .cases import TITLES
 from .stats import Round, Spread, cell, ratios, spreads
 
 PREFERRED_BASE = "gateway"
+CHARTED = ("cpu_us", "cpu_us_chunk_apart", "memory_mb")
 
 Rounds = Mapping[str, Sequence[Round | None]]  # what was measured -> its rounds, none where one failed
 
@@ -28,6 +29,7 @@ class Report:
     problems: Sequence[str]
     adapters: Rounds = field(default_factory=dict)  # rounds per provider kind
     plans: Rounds = field(default_factory=dict)  # rounds per number of deployments
+    versions: Mapping[str, str] = field(default_factory=dict)  # of the peers
 
     @property
     def base(self) -> str | None:
@@ -80,7 +82,9 @@ def markdown(report: Report) -> str:
     """Return the whole report for people."""
     facts, many = machine(), report.options["connections"]
     asked = {name: value for name, value in report.options.items() if name != "targets"}
-    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in (facts | asked).items())
+    told = ", ".join(
+        f"{name.replace('_', ' ')} {value}" for name, value in (facts | asked | dict(report.versions)).items()
+    )
     parts = [
         "# Benchmark",
         "Median over the rounds (lowest to highest). CPU is user + system time of the target's own processes.",
@@ -97,6 +101,15 @@ def markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def charted(report: Report) -> dict[str, dict[str, float]]:
+    """Return target -> metric -> median, of what the chart shows."""
+    rows = {
+        name: {metric: found[metric].median for metric in CHARTED if metric in found}
+        for name, found in report.spreads().items()
+    }
+    return {name: row for name, row in rows.items() if row}
+
+
 def as_json(report: Report) -> str:
     """Return the whole report for programs."""
 
@@ -106,6 +119,7 @@ def as_json(report: Report) -> str:
     whole = {
         "machine": machine(),
         "options": dict(report.options),
+        "versions": dict(report.versions),
         "targets": plain(report.spreads()),
         "ratio_base": report.base,
         "ratios": plain(report.ratios()),
@@ -118,7 +132,9 @@ def as_json(report: Report) -> str:
 
 
 def write(report: Report, stem: Path) -> None:
-    """Write STEM.md and STEM.json."""
+    """Write STEM.md, STEM.json and STEM.svg."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     Path(f"{stem}.md").write_text(markdown(report))
     Path(f"{stem}.json").write_text(as_json(report))
+    if bars := charted(report):
+        Path(f"{stem}.svg").write_text(chart.bars(bars, {name: TITLES[name] for name in CHARTED}))

@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +23,8 @@ CHUNKS = 20
 SEEN = LoadResult(
     requests=1000, errors=0, seconds=2, rps=500, p50_us=90, p90_us=95, p99_us=120, ttfb_p50_us=80, bytes=1, events=0
 )
-PLAIN, STREAM, CACHED = CASES[0], CASES[2], CASES[4]
+BY_NAME = {case.name: case for case in CASES}
+PLAIN, STREAM, CACHED, CROWD = (BY_NAME[name] for name in ("plain", "stream", "cached", "stream_crowd"))
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +43,7 @@ def server(tools: Tools) -> Iterator[Upstream]:
 def job(server: Upstream, folder: Path, stream: bool = False) -> Job:
     """Return a small bounded run over four connections."""
     file = folder / "body.json"
-    file.write_bytes(body("bench-model", stream))
+    file.write_bytes(body("bench-model", STREAM if stream else PLAIN))
     return Job(server.port, "/v1/chat/completions", file, connections=4, requests=200, seconds=10)
 
 
@@ -99,6 +102,50 @@ def test_a_delay_and_an_interval_hold_the_answer_back(tools: Tools, tmp_path: Pa
     assert seen.p50_us >= 20_000 + CHUNKS * 1000
 
 
+def test_a_request_may_ask_for_a_pace_of_its_own(tools: Tools, server: Upstream, tmp_path: Path) -> None:
+    work = replace(job(server, tmp_path), requests=4)
+    paced = Case("paced", stream=True, pace="pace-delay-us=20000 pace-interval-us=5000 ", chunks=6)
+    work.body.write_bytes(body("bench-model", paced))
+    seen = run(tools, work)
+    assert (seen.requests, seen.events) == (4, 4 * (6 + 2))
+    assert seen.ttfb_p50_us >= 20_000
+    assert seen.p50_us >= 20_000 + 6 * 5000
+
+
+def test_each_port_of_the_upstream_is_a_server(tools: Tools, tmp_path: Path) -> None:
+    with upstream(tools, proc.cores()[1], CHUNKS, listeners=3) as many:
+        assert len(set(many.ports)) == 3
+        for port in many.ports:
+            assert run(tools, replace(job(many, tmp_path), port=port, requests=4)).requests == 4
+        assert many.served() == 12
+
+
+def test_no_two_requests_that_must_miss_the_cache_are_the_same(tools: Tools, tmp_path: Path) -> None:
+    heard: list[bytes] = []
+    file = tmp_path / "body.json"
+    file.write_bytes(body("bench-model", BY_NAME["missing"]))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                for _ in range(3):
+                    heard.append(connection.recv(1 << 16))
+                    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+        server = threading.Thread(target=answer)
+        server.start()
+        seen = run(tools, Job(listening.getsockname()[1], "/", file, requests=3))
+        server.join()
+    assert seen.requests == len(set(heard)) == 3
+
+
+def test_what_a_crowd_loses_is_a_figure() -> None:
+    cut = replace(SEEN, requests=990, errors=10, events=990 * 20 - 40)
+    found = figures(CROWD, Sample(cut, 1.0, 20, peak_mb=50.0))
+    assert (found["lost_stream_crowd"], found["mb_stream_crowd"]) == (12, 50)
+
+
 def test_the_load_refuses_what_is_out_of_bounds(tools: Tools, server: Upstream, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="out of bounds"):
         run(tools, replace(job(server, tmp_path), connections=100_000))
@@ -142,7 +189,8 @@ def test_added_is_the_difference_to_direct() -> None:
 
 def test_cpu_is_divided_by_requests_and_by_chunks() -> None:
     assert figures(PLAIN, Sample(SEEN, 0.05, 100))["cpu_us"] == pytest.approx(50)
-    assert figures(STREAM, Sample(SEEN, 0.05, 100))["cpu_us_chunk"] == pytest.approx(0.5)
+    streamed = replace(SEEN, events=100_000)
+    assert figures(STREAM, Sample(streamed, 0.05, 100))["cpu_us_chunk"] == pytest.approx(0.5)
     assert "cpu_us" not in figures(PLAIN, Sample(SEEN, None, 100))
 
 
@@ -156,6 +204,8 @@ def test_cpu_is_divided_by_requests_and_by_chunks() -> None:
         (CACHED, SEEN, 3, "3 of 1000 requests missed"),
         (STREAM, replace(SEEN, events=100_000), 1000, None),
         (STREAM, replace(SEEN, events=99_000), 1000, "99.0 events a stream"),
+        (CROWD, replace(SEEN, errors=5, events=99_000), 1005, None),
+        (CROWD, replace(SEEN, requests=0, errors=5), 5, "5 of 5 requests failed"),
     ],
 )
 def test_figures_that_do_not_mean_what_they_say_are_refused(
@@ -171,19 +221,21 @@ def test_every_metric_belongs_to_a_case_and_has_a_title() -> None:
 
 
 def test_the_request_has_the_size_the_table_is_about() -> None:
-    assert 800 <= len(body("bench", stream=False)) <= 1000
+    assert 800 <= len(body("bench", PLAIN)) <= 1000
 
 
 def test_the_gateways_policy_offers_ten_deployments_and_caches_on_one_route_only() -> None:
-    written = json.loads(json.dumps(policy(8000)))
+    written = json.loads(json.dumps(policy((8000, 8001))))
     assert len(written["backends"]) == DEPLOYMENTS == 10
+    assert len({backend["url"] for backend in written["backends"].values()}) == 2
+    assert written["callers"]["bench"]["limits"]
     assert [("cache" in route) for route in written["routes"]] == [False, True]
 
 
 def test_a_round_without_a_proxy_gives_latencies_and_no_cpu(tools: Tools, server: Upstream) -> None:
     target_core, load_core = proc.cores()
     bench = Bench(tools, server, 0.1, 4, target_core, load_core)
-    result = run_target(bench, TARGETS["direct"])
+    result = run_target(bench, TARGETS["direct"], [case for case in CASES if not case.crowd])
     assert result.problems == ()
     assert result.figures["rps"] > 0
     assert result.figures["ttft_us_one"] > 0
@@ -201,7 +253,7 @@ class StandIn:
     def prepare(self) -> None:
         """Nothing is needed."""
 
-    def launch(self, upstream_port: int, folder: Path) -> Launch:
+    def launch(self, ports: Sequence[int], folder: Path) -> Launch:
         """Return a server that never asks the upstream."""
         port = proc.free_port()
         return Launch(argv=(self._program, "--port", str(port)), port=port, cached_model="bench-model")
@@ -225,7 +277,7 @@ class Failing:
     def prepare(self) -> None:
         """Nothing is needed."""
 
-    def launch(self, upstream_port: int, folder: Path) -> Launch:
+    def launch(self, ports: Sequence[int], folder: Path) -> Launch:
         """Return a command that fails."""
         return Launch(argv=("/bin/sh", "-c", "echo no such policy; exit 3"), port=proc.free_port())
 
@@ -244,6 +296,7 @@ def test_the_report_shows_medians_ratios_and_what_is_missing(tmp_path: Path) -> 
     made = report.Report({"connections": 16}, rounds, {"peer": "not installed"}, ["round 2 of 2, gateway: cut"])
     report.write(made, tmp_path / "deep" / "bench")
     text = (tmp_path / "deep" / "bench.md").read_text()
+    assert "nginx" in (tmp_path / "deep" / "bench.svg").read_text()
     assert "| CPU us per request | - | 12.5 (12.0 to 13.0) | 52.0 |" in text
     assert "peer: not installed" in text
     assert "gateway: cut" in text

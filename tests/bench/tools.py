@@ -23,10 +23,15 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A running upstream: its port, and how many events one of its streams has."""
+    """A running upstream: its ports, each a server to those who balance, and the events of one of its streams."""
 
-    port: int
+    ports: tuple[int, ...]
     chunks: int
+
+    @property
+    def port(self) -> int:
+        """The first."""
+        return self.ports[0]
 
     def served(self) -> int:
         """Return how many POST requests it has answered."""
@@ -64,11 +69,12 @@ class Job:
     connections: int = 1
     seconds: float = 10
     requests: int = 20_000_000
+    grace: float = 20  # seconds that answers under way get after that
 
     def argv(self) -> list[str]:
         """Return the arguments of the load generator."""
         named = {name: str(getattr(self, name)) for name in ("port", "path", "body", "connections", "requests")}
-        named["seconds"] = f"{self.seconds:.3f}"
+        named |= {"seconds": f"{self.seconds:.3f}", "grace": f"{self.grace:.3f}"}
         plain = [word for name, value in named.items() for word in (f"--{name}", value)]
         return plain + [word for header in self.headers for word in ("--header", header)]
 
@@ -82,13 +88,17 @@ def compile_tools(into: Path) -> Tools:
 
 
 @contextmanager
-def upstream(tools: Tools, core: int, chunks: int = 100, options: Sequence[str] = ()) -> Iterator[Upstream]:
+def upstream(
+    tools: Tools, core: int, chunks: int = 100, options: Sequence[str] = (), listeners: int = 1
+) -> Iterator[Upstream]:
     """Run the upstream on one core for as long as the block lasts."""
-    argv = pinned(core, [str(tools.upstream), "--chunks", str(chunks), *options])
+    own = ["--chunks", str(chunks), "--listeners", str(listeners)]
+    argv = pinned(core, [str(tools.upstream), *own, *options])
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None  # asked for by PIPE
-            yield Upstream(int(process.stdout.readline().removeprefix("port ")), chunks)
+            ports = process.stdout.readline().removeprefix("port ").split()
+            yield Upstream(tuple(int(port) for port in ports), chunks)
         finally:
             process.terminate()
 
@@ -96,7 +106,7 @@ def upstream(tools: Tools, core: int, chunks: int = 100, options: Sequence[str] 
 def load(tools: Tools, core: int, job: Job) -> LoadResult:
     """Run the load generator to its end on one core."""
     argv = pinned(core, [str(tools.load), *job.argv()])
-    limit = job.seconds + 60  # it gives up by itself well before
+    limit = job.seconds + job.grace + 60  # it gives up by itself well before
     done = subprocess.run(argv, capture_output=True, text=True, timeout=limit, check=False)
     if done.returncode:
         raise RuntimeError(f"The load generator failed: {done.stderr.strip()}")

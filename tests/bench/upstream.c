@@ -1,10 +1,12 @@
 /* A stand-in OpenAI-compatible server for benchmarks: one thread, epoll, prepared answers.
  *
- *   upstream [--port N] [--chunks N] [--chunk-interval-us N] [--delay-ms N]
+ *   upstream [--port N] [--listeners N] [--chunks N] [--chunk-interval-us N] [--delay-ms N]
  *
- * Listens on 127.0.0.1 only and prints "port N" when it is ready. An answer is a script: a list of byte
+ * Listens on 127.0.0.1 only and prints "port N ..." when it is ready. An answer is a script: a list of byte
  * strings, each written by itself. With an interval of 0 every streaming connection gets one event per
- * turn of the loop, so that events of many streams interleave. GET /served says how many POSTs were answered. */
+ * turn of the loop, so that events of many streams interleave. GET /served says how many POSTs were answered.
+ * A request may ask for a pace of its own, anywhere in its body: "pace-delay-us=N ", "pace-interval-us=N ",
+ * "pace-chunks=N ". */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_BUSY = 4096, MAX_REQUEST = 16 << 20, FIRST_BUFFER = 16 << 10, BATCH = 256 };
+enum { MAX_BUSY = 16384, MAX_REQUEST = 16 << 20, FIRST_BUFFER = 16 << 10, BATCH = 256, MAX_LISTENERS = 16,
+       MAX_LENGTHS = 8 };
 
 typedef struct { char *data; size_t length; } Event;
 typedef struct { Event *events; int count; } Script;
@@ -34,6 +37,7 @@ typedef struct {
     int step, place;         /* next event of the script; index in the busy list */
     size_t offset;           /* bytes of that event already written */
     uint64_t due_us;         /* not before this time */
+    uint64_t interval_us;    /* between the events of this answer */
     bool blocked, closing;   /* waiting for EPOLLOUT; close after this answer */
 } Conn;
 
@@ -41,7 +45,9 @@ static int poller, chunks = 100;
 static uint64_t interval_us, delay_us, served;
 static Conn *busy[MAX_BUSY];
 static int busy_count;
-static Script plain, stream, stream_usage, health, models, metrics, version, missing, refused, counter;
+static int listeners[MAX_LISTENERS], listener_count;
+static struct { long chunks; Script plain, usage; } lengths[MAX_LENGTHS];  /* streams, made when first asked for */
+static Script plain, health, models, metrics, version, missing, refused, counter;
 
 static void die(const char *what) { perror(what); exit(1); }
 
@@ -84,13 +90,13 @@ static void add_choice(Script *script, const char *before, const char *delta, co
     add_chunk(script, before, choice, "");
 }
 
-static Script make_stream(bool with_usage) {
+static Script make_stream(long count, bool with_usage) {
     Script script = {0};
     add_choice(&script,
                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
                "Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n",
                "\"role\":\"assistant\",\"content\":\"\"", "null");
-    for (int i = 2; i < chunks; i++) add_choice(&script, "", "\"content\":\" measured\"", "null");
+    for (long i = 2; i < count; i++) add_choice(&script, "", "\"content\":\" measured\"", "null");
     add_choice(&script, "", "", "\"stop\"");
     if (with_usage)
         add_chunk(&script, "", "", ",\"usage\":{\"prompt_tokens\":180,\"completion_tokens\":98,\"total_tokens\":278}");
@@ -112,8 +118,6 @@ static Script make_plain(void) {
 static void prepare(void) {
     const char *json = "application/json", *text = "text/plain; version=0.0.4";
     plain = make_plain();
-    stream = make_stream(false);
-    stream_usage = make_stream(true);
     health = whole("200 OK", json, "{\"status\":\"ok\"}");
     version = whole("200 OK", json, "{\"version\":\"0.11.0\"}");
     models = whole("200 OK", json, "{\"object\":\"list\",\"data\":[{\"id\":\"bench-model\",\"object\":\"model\","
@@ -156,11 +160,12 @@ static void hang_up(Conn *conn) {
     free(conn);
 }
 
-static void begin(Conn *conn, const Script *script, uint64_t due_us) {
+static void begin(Conn *conn, const Script *script, uint64_t due_us, uint64_t pause_us) {
     conn->script = script;
     conn->step = 0;
     conn->offset = 0;
     conn->due_us = due_us;
+    conn->interval_us = pause_us;
     conn->place = busy_count;
     busy[busy_count++] = conn;
 }
@@ -175,10 +180,28 @@ static bool asks_for_stream(const char *body, size_t length) {
     return end - at >= 4 && !memcmp(at, "true", 4);
 }
 
+/* What a request says of its own pace; `otherwise` when it says nothing. */
+static uint64_t paced(const char *body, size_t length, const char *name, uint64_t otherwise) {
+    const char *at = memmem(body, length, name, strlen(name));
+    return at ? strtoull(at + strlen(name), NULL, 10) : otherwise;
+}
+
+static const Script *stream_of(long count, bool with_usage) {
+    int at = 0;
+    while (at < MAX_LENGTHS - 1 && lengths[at].chunks && lengths[at].chunks != count) at++;
+    if (!lengths[at].chunks) {
+        lengths[at].chunks = count < 2 ? 2 : count;
+        lengths[at].plain = make_stream(count, false);
+        lengths[at].usage = make_stream(count, true);
+    }
+    return with_usage ? &lengths[at].usage : &lengths[at].plain;
+}
+
 static const Script *chat(const char *body, size_t length) {
     served++;
     if (!asks_for_stream(body, length)) return &plain;
-    return memmem(body, length, "include_usage", 13) ? &stream_usage : &stream;
+    long count = (long)paced(body, length, "pace-chunks=", (uint64_t)chunks);
+    return stream_of(count, memmem(body, length, "include_usage", 13) != NULL);
 }
 
 static bool path_is(const char *request, const char *line) { return !strncmp(request, line, strlen(line)); }
@@ -208,10 +231,13 @@ static void parse(Conn *conn) {
     *end = '\r';
     if (!unframed && conn->used < head + length) return;
     bool is_chat = path_is(conn->in, "POST /v1/chat/completions ");
-    const Script *script = unframed ? &refused : is_chat ? chat(conn->in + head, length) : look_up(conn->in);
+    const char *body = conn->in + head;
+    const Script *script = unframed ? &refused : is_chat ? chat(body, length) : look_up(conn->in);
+    uint64_t delay = is_chat ? paced(body, length, "pace-delay-us=", delay_us) : 0;
+    uint64_t pause = is_chat ? paced(body, length, "pace-interval-us=", interval_us) : 0;
     *end = 0;
     conn->closing = unframed || strcasestr(conn->in, "\r\nconnection: close") || strcasestr(conn->in, " http/1.0\r\n");
-    begin(conn, script, is_chat ? now_us() + delay_us : 0);
+    begin(conn, script, delay ? now_us() + delay : 0, pause);
     consume(conn, unframed ? conn->used : head + length);
 }
 
@@ -250,7 +276,7 @@ static void advance(Conn *conn, uint64_t now) {
         return;
     }
     conn->offset = 0;
-    conn->due_us = now + interval_us;
+    conn->due_us = now + conn->interval_us;
     if (++conn->step == conn->script->count) finish(conn);
 }
 
@@ -283,9 +309,10 @@ static void accept_all(int listener) {
     }
 }
 
-static void handle(const struct epoll_event *event, int listener) {
+static void handle(const struct epoll_event *event) {
+    int *listener = event->data.ptr;
+    if (listener >= listeners && listener < listeners + listener_count) { accept_all(*listener); return; }
     Conn *conn = event->data.ptr;
-    if (!conn) { accept_all(listener); return; }
     if (event->events & EPOLLOUT) {
         conn->blocked = false;
         watch(conn, EPOLL_CTL_MOD, EPOLLIN);
@@ -293,28 +320,30 @@ static void handle(const struct epoll_event *event, int listener) {
     if (event->events & ~(uint32_t)EPOLLOUT && !receive(conn)) hang_up(conn);
 }
 
-static void serve(int listener) {
+static void serve(void) {
     struct epoll_event events[BATCH];
     for (;;) {
         int64_t wait = next_due(now_us());
         struct timespec timeout = {wait / 1000000, wait % 1000000 * 1000};
         int count = epoll_pwait2(poller, events, BATCH, wait < 0 ? NULL : &timeout, NULL);
-        for (int i = 0; i < count; i++) handle(&events[i], listener);
+        for (int i = 0; i < count; i++) handle(&events[i]);
         advance_all(now_us());
     }
 }
 
-static int listen_on(int port) {
+static void listen_on(int port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, 1024) < 0) die("listen");
+    if (bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, 8192) < 0) die("listen");
     getsockname(fd, (struct sockaddr *)&address, &size);
-    printf("port %d\n", ntohs(address.sin_port));
-    fflush(stdout);
-    return fd;
+    printf(" %d", ntohs(address.sin_port));
+    int *place = &listeners[listener_count++];
+    *place = fd;
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = place};
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) < 0) die("epoll_ctl");
 }
 
 static long number(int argc, char **argv, const char *name, long otherwise) {
@@ -331,8 +360,12 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     prepare();
     if ((poller = epoll_create1(EPOLL_CLOEXEC)) < 0) die("epoll_create1");
-    int listener = listen_on((int)number(argc, argv, "--port", 0));
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, listener, &event) < 0) die("epoll_ctl");
-    serve(listener);
+    long wanted = number(argc, argv, "--listeners", 1);
+    if (wanted < 1 || wanted > MAX_LISTENERS) { fprintf(stderr, "upstream: --listeners is out of bounds\n"); return 2; }
+    printf("port");
+    listen_on((int)number(argc, argv, "--port", 0));
+    for (long i = 1; i < wanted; i++) listen_on(0);
+    printf("\n");
+    fflush(stdout);
+    serve();
 }

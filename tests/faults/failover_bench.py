@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+from tests.faults.client import Reply
 from tests.faults.policies import LARGE, SMALL, Back, Cell
-from tests.faults.runner import Stage
 from tests.faults.verdicts import (
     BACK_SECONDS,
     Judge,
@@ -22,33 +23,49 @@ from tests.faults.verdicts import (
     window,
     within,
 )
+from tests.faults.wall import Wall
 
 STREAM, WHOLE = "stream", "whole"
 BOTH, ONE = (STREAM, WHOLE), (STREAM,)
 WAIT = 2.0  # seconds that the primary of S01 asks for
 OUTAGE, EVERY = 60.0, 1.0  # seconds without the primary of S15, and between its requests; both are scaled
 AGAIN = 0.25  # seconds between its requests once it is back; not scaled, as the gateway's own times are not
-Drive = Callable[[Stage, Cell, bool], Awaitable[float | None]]
 
 
-async def once(stage: Stage, cell: Cell, stream: bool) -> None:
+class Scene(Protocol):
+    """A wall with a gateway before it: ours, or another."""
+
+    wall: Wall
+    cells: dict[str, Cell]
+    scale: float
+    replies: list[Reply]
+
+    async def ask(self, cell: str, stream: bool = True) -> Reply:
+        """One request to a cell's route, and what came of it."""
+        ...
+
+
+Drive = Callable[[Scene, Cell, bool], Awaitable[float | None]]
+
+
+async def once(stage: Scene, cell: Cell, stream: bool) -> None:
     """One request."""
     await stage.ask(cell.name, stream)
 
 
-async def warmed(stage: Stage, cell: Cell, stream: bool) -> None:
+async def warmed(stage: Scene, cell: Cell, stream: bool) -> None:
     """A stream that goes well, so that the gateway knows the primary's speed, then the request."""
     await stage.ask(cell.name, True)
     await stage.ask(cell.name, stream)
 
 
-async def ten(stage: Stage, cell: Cell, stream: bool) -> None:
+async def ten(stage: Scene, cell: Cell, stream: bool) -> None:
     """Ten requests, one after the other."""
     for _ in range(10):
         await stage.ask(cell.name, stream)
 
 
-async def steady(stage: Stage, cell: Cell, stream: bool) -> float:
+async def steady(stage: Scene, cell: Cell, stream: bool) -> float:
     """Steady traffic while the primary is down, and until it has answered again or should have; when it recovered."""
     model = cell.id(cell.role("primary"))
     stage.wall.down.add(model)
@@ -87,7 +104,7 @@ class Fault:
         behind = Back(self.fallback, "fallback", self.fallback_model)
         return Cell(f"{self.id.lower()}-{form}-{repeat}", (Back(script), behind, *self.more))
 
-    async def run(self, stage: Stage, form: str, repeat: int, timed: bool) -> Seen:
+    async def run(self, stage: Scene, form: str, repeat: int, timed: bool) -> Seen:
         """One repeat, and what was seen of it."""
         cell = stage.cells[f"{self.id.lower()}-{form}-{repeat}"]
         drive = warmed if form in self.warm else self.drive
@@ -144,7 +161,7 @@ def cells(faults: tuple[Fault, ...], repeats: int) -> list[Cell]:
     return [fault.cell(form, repeat) for fault in faults for form in fault.forms for repeat in range(repeats)]
 
 
-async def seen_of(stage: Stage, fault: Fault, repeats: int, timed: bool) -> dict[str, list[Seen]]:
+async def seen_of(stage: Scene, fault: Fault, repeats: int, timed: bool) -> dict[str, list[Seen]]:
     """All repeats of a fault in all forms at once, by form."""
     runs = [[fault.run(stage, form, repeat, timed) for repeat in range(repeats)] for form in fault.forms]
     found = await asyncio.gather(*(asyncio.gather(*form) for form in runs))

@@ -1,7 +1,7 @@
 """What a target of the benchmark has to tell: how to make it ready, and how to launch it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,10 @@ class Launch:
     headers: tuple[str, ...] = ()
     model: str = "bench-model"
     cached_model: str | None = None  # the model whose answers come from an exact cache, if it has one
+    missing_model: str | None = None  # the model of which every question is looked for in a cache, and is not there
+    cached: Mapping[str, object] = field(default_factory=dict)  # what a request has to say besides, to be answered so
+    slow: bool = False  # a crowd comes but once, and is waited for longer
+    first_requests: int = 0  # until it runs as it will: asked before anything is measured
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -31,5 +35,5 @@ class Target(Protocol):
     def prepare(self) -> str | None:
         """Install what is missing; return why it has to be left out, if it has to."""
 
-    def launch(self, upstream_port: int, folder: Path) -> Launch:
-        """Write its configuration into an empty folder and return how to start it."""
+    def launch(self, ports: Sequence[int], folder: Path) -> Launch:
+        """Write its configuration into an empty folder and return how to start it; `ports` are the upstream's."""

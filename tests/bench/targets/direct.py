@@ -1,5 +1,6 @@
 """No proxy at all: the upstream itself, the zero that added latency is counted from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from .base import Launch
@@ -13,6 +14,6 @@ class Direct:
     def prepare(self) -> None:
         """Nothing is needed."""
 
-    def launch(self, upstream_port: int, folder: Path) -> Launch:
+    def launch(self, ports: Sequence[int], folder: Path) -> Launch:
         """Return the upstream's own port."""
-        return Launch(argv=(), port=upstream_port)
+        return Launch(argv=(), port=ports[0])

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..proc import free_port
@@ -12,7 +13,7 @@ CONFIG = """\
 daemon off;
 worker_processes 1;
 pid nginx.pid;
-events {{ worker_connections 2048; }}
+events {{ worker_connections 20000; }}
 http {{
     access_log off;
     client_body_temp_path body;
@@ -22,7 +23,7 @@ http {{
     scgi_temp_path scgi;
     keepalive_requests 1000000000;
     upstream bench {{
-        server 127.0.0.1:{upstream};
+        {servers}
         keepalive 256;
         keepalive_requests 1000000000;
     }}
@@ -57,9 +58,9 @@ class Nginx:
             _install()
         return None if shutil.which("nginx") else "nginx is not installed (on Debian: apt-get install nginx-light)"
 
-    def launch(self, upstream_port: int, folder: Path) -> Launch:
+    def launch(self, ports: Sequence[int], folder: Path) -> Launch:
         """Write nginx.conf and return the command that serves it."""
-        port = free_port()
-        (folder / "nginx.conf").write_text(CONFIG.format(port=port, upstream=upstream_port))
+        port, servers = free_port(), " ".join(f"server 127.0.0.1:{port};" for port in ports)
+        (folder / "nginx.conf").write_text(CONFIG.format(port=port, servers=servers))
         argv = ("nginx", "-e", "stderr", "-p", str(folder), "-c", "nginx.conf")
         return Launch(argv=(shutil.which("nginx") or argv[0], *argv[1:]), port=port)

@@ -1,0 +1,1 @@
+"""Other gateways on the same wall."""
