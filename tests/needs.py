@@ -16,6 +16,7 @@ PROGRAMS = {  # program -> Debian's packages
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "redis-server": "redis-server",
+    "systemd-analyze": "systemd",
 }
 
 

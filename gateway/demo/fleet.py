@@ -47,6 +47,7 @@ class ServerSpec:
     models: tuple[str, ...]
     slots: int = 4  # requests answered at once
     context: int = 8192  # tokens a slot
+    embeddings: bool = False  # vectors of texts, and no answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class DemoFleet:
 
     async def _run(self, spec: ServerSpec, model: Path) -> RunningServer:
         log = model.with_name(re.sub(r"[^\w.-]", "-", spec.name) + ".log")
-        settings = Settings(path=str(model), models=spec.models, slots=spec.slots, context=spec.context)
+        settings = Settings(str(model), spec.models, slots=spec.slots, context=spec.context, embeddings=spec.embeddings)
         with log.open("wb") as errors:
             process = await _python("llama_server.py", settings.written(), stdout=PIPE, stderr=errors.fileno())
         self._processes.append(process)

@@ -28,6 +28,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free one
     threads: int = 1  # that compute; a toy gains nothing from more
+    embeddings: bool = False  # vectors of texts, and no answers
 
     @classmethod
     def read(cls, text: str) -> "Settings":
@@ -68,7 +69,7 @@ def _started(settings: Settings) -> "xllamacpp.Server":
 
 
 def _parameters(settings: Settings) -> "xllamacpp.CommonParams":
-    from xllamacpp import CommonParams
+    from xllamacpp import CommonParams, llama_pooling_type
 
     params = CommonParams()
     params.model.path = settings.path
@@ -79,6 +80,9 @@ def _parameters(settings: Settings) -> "xllamacpp.CommonParams":
     params.n_ctx = settings.context * settings.slots
     params.n_threads_http = HTTP_THREADS
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings.threads
+    if settings.embeddings:
+        params.embedding, params.pooling_type = True, llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        params.n_ubatch = params.n_batch  # or a long text is refused
     params.use_jinja = True  # or tools are refused
     params.endpoint_metrics = params.endpoint_slots = True
     params.cache_ram_mib = 0  # old prompts, by default up to 8 GB of them

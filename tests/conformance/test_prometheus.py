@@ -1,26 +1,16 @@
 """A real Prometheus scrapes the gateway and finds in it what the contract promises."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from gateway.demo.standins.faults import Cut, Refuse
-from tests.bench.proc import free_port
+from tests.prometheus_server import Prometheus, prometheus
 from tests.world import KEY, World
 
-CONFIG = """
-global: {{scrape_interval: 100ms, scrape_timeout: 100ms}}
-scrape_configs:
-  - job_name: gateway
-    static_configs: [{{targets: ["{target}"]}}]
-"""
-LOOKS = 50_000  # at the most: Prometheus takes five seconds to begin, then it scrapes ten times a second
+LOOKS = 50_000  # at the most: Prometheus takes five seconds to begin, then it scrapes five times a second
 
 
 def ask(whole: World, model: str, **more: Any) -> int:
@@ -46,46 +36,19 @@ def traffic(whole: World) -> None:
 
 
 @pytest.fixture(scope="module")
-def prometheus(whole: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running Prometheus that scrapes the gateway; its address."""
-    program = shutil.which("prometheus")
-    if program is None:
-        assert not os.environ.get("CI"), "CI has Prometheus"
-        pytest.skip("needs Debian's package prometheus")
-    directory = tmp_path_factory.mktemp("prometheus")
-    config = directory / "prometheus.yml"
-    config.write_text(CONFIG.format(target=whole.gateway.admin.removeprefix("http://")))
-    port = free_port()
-    process = start(program, config, port, directory)
-    try:
+def scraping(whole: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A running Prometheus that scrapes the gateway."""
+    with prometheus(tmp_path_factory.mktemp("prometheus"), {"gateway": whole.gateway.admin}) as running:
         traffic(whole)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
+        yield running
 
 
-def start(program: str, config: Path, port: int, directory: Path) -> "subprocess.Popen[bytes]":
-    """The process, once it says that it is ready."""
-    arguments = [
-        f"--config.file={config}",
-        f"--storage.tsdb.path={directory / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    assert any(b"ready to receive web requests" in line for line in process.stderr)
-    return process
-
-
-def value(prometheus: str, query: str, least: float = 0.0) -> float | None:
+def value(scraping: Prometheus, query: str, least: float = 0.0) -> float | None:
     """The sum of a query's series, once a scrape has brought it to `least`; None when none does."""
-    with httpx.Client() as client:
-        for _ in range(LOOKS):
-            found = client.get(f"{prometheus}/api/v1/query", params={"query": f"sum({query})"}).json()
-            rows = found["data"]["result"]
-            if rows and float(rows[0]["value"][1]) >= least:
-                return float(rows[0]["value"][1])
+    for _ in range(LOOKS):
+        values = scraping.now(f"sum({query})")
+        if values and values[0] >= least:
+            return values[0]
     return None
 
 
@@ -112,11 +75,11 @@ def value(prometheus: str, query: str, least: float = 0.0) -> float | None:
         ('gen_ai_server_time_per_output_token_seconds_count{gen_ai_operation_name="chat"}', 1),
     ],
 )
-def test_a_scrape_has_the_series(prometheus: str, query: str, least: float) -> None:
-    assert value(prometheus, query, least) is not None
+def test_a_scrape_has_the_series(scraping: Prometheus, query: str, least: float) -> None:
+    assert value(scraping, query, least) is not None
 
 
-def test_the_scrape_is_up_and_no_name_of_a_caller_is_a_label(prometheus: str) -> None:
-    assert value(prometheus, 'up{job="gateway"}', 1) == 1
-    models = httpx.get(f"{prometheus}/api/v1/label/gen_ai_original_model/values").json()["data"]
+def test_the_scrape_is_up_and_no_name_of_a_caller_is_a_label(scraping: Prometheus) -> None:
+    assert value(scraping, 'up{job="gateway"}', 1) == 1
+    models = scraping.get("label/gen_ai_original_model/values")
     assert "no-such-model" not in models

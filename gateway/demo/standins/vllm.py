@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from gateway.demo.standins.hosted import Asked, Desk, Refusal, as_json, bare_id, hosted
 from gateway.demo.standins.llama import Llama, LlamaError, Piece, Pieces
 from gateway.demo.standins.script import Script
+from gateway.demo.standins.vllm_metrics import Tally
 from gateway.demo.standins.wire import DONE, Json, Manner, event, is_done
 
 BASE = "/v1"
@@ -49,9 +50,10 @@ class Vllm:
 
     manner = MANNER
 
-    def __init__(self, ids: Sequence[str], context: int) -> None:
+    def __init__(self, ids: Sequence[str], context: int, tally: Tally) -> None:
         self._ids = ids
         self._context = context
+        self._tally = tally
 
     def new_id(self, request: Request) -> str:
         """The id of the next answer, from the caller's request id if there is one."""
@@ -81,6 +83,7 @@ class Vllm:
 
     def answer(self, whole: Piece, asked: Asked) -> Json:
         """The body of a whole answer."""
+        self._tally.finished(whole)
         choices = [{**choice, **_extra(whole, asked)} for choice in whole.body["choices"]]
         body = {"id": asked.id, "object": "chat.completion", "created": whole.body["created"], "model": self._ids[0]}
         return {**body, "choices": choices, "usage": _usage(whole), "prompt_logprobs": None, "kv_transfer_params": None}
@@ -96,6 +99,8 @@ class Vllm:
             }
             choice = {"index": 0, "delta": piece.body["choices"][0]["delta"], "logprobs": None, **_extra(piece, asked)}
             yield {**body, "choices": [choice]}
+            if piece.finish is not None:
+                self._tally.finished(piece)
             if piece.usage is not None and asked.wants_usage:
                 yield {**body, "choices": [], "usage": _usage(piece)}
 
@@ -120,10 +125,11 @@ def _usage(piece: Piece) -> Json:
 class Engine:
     """What vLLM tells of itself, from the llama.cpp server's own numbers."""
 
-    def __init__(self, llama: Llama, name: str, context: int) -> None:
+    def __init__(self, llama: Llama, name: str, context: int, tally: Tally) -> None:
         self._llama = llama
         self._name = name
         self._context = context
+        self._tally = tally
 
     async def health(self, request: Request) -> Response:
         """200 and nothing."""
@@ -139,7 +145,7 @@ class Engine:
         return as_json({"server_load": int(gauges["requests_processing"] + gauges["requests_deferred"])})
 
     async def metrics(self, request: Request) -> Response:
-        """The few Prometheus samples that routing reads."""
+        """The Prometheus samples that routing and dashboards read."""
         gauges = await self._llama.metrics()
         samples = {
             "vllm:num_requests_running": ("gauge", gauges["requests_processing"]),
@@ -150,7 +156,7 @@ class Engine:
         }
         labels = f'{{engine="0",model_name="{self._name}"}}'
         rows = [f"# TYPE {name} {kind}\n{name}{labels} {value}\n" for name, (kind, value) in samples.items()]
-        return PlainTextResponse("".join(rows))
+        return PlainTextResponse("".join(rows) + self._tally.text())
 
     async def tokenize(self, request: Request) -> Response:
         """The tokens of a prompt or of messages."""
@@ -173,7 +179,8 @@ def app(
 ) -> ASGIApp:
     """A vLLM in front of the llama.cpp server at a URL; without a key it is open, as a vLLM usually is."""
     llama = Llama(llama_url)
-    engine = Engine(llama, models[0], context)
+    tally = Tally(models[0])
+    engine = Engine(llama, models[0], context, tally)
     more = [
         Route("/health", engine.health),
         Route("/ping", engine.health, methods=["GET", "POST"]),
@@ -182,4 +189,4 @@ def app(
         Route("/metrics", engine.metrics),
         Route("/tokenize", engine.tokenize, methods=["POST"]),
     ]
-    return hosted(llama, Desk(Vllm(models, context), llama, key, models), MANNER, BASE, script, more)
+    return hosted(llama, Desk(Vllm(models, context, tally), llama, key, models), MANNER, BASE, script, more)

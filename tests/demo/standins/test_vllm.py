@@ -67,6 +67,20 @@ async def test_a_request_id_becomes_part_of_the_answers_id_and_an_alias_is_answe
     assert (answer.id, answer.model) == ("chatcmpl-abc", MODEL)
 
 
+async def test_it_counts_finished_requests_as_vllm_does(llama_url: str) -> None:
+    async with Served(vllm.app(llama_url)) as served, connect(served.url) as client:
+        await client.chat.completions.create(model=MODEL, messages=ASK)
+        async for _ in await client.chat.completions.create(model=MODEL, messages=ASK, stream=True):
+            pass
+        async with httpx.AsyncClient(base_url=served.url) as plain:
+            metrics = (await plain.get("/metrics")).text
+    labels = f'{{engine="0",model_name="{MODEL}"}}'
+    for name in ("time_to_first_token", "inter_token_latency", "e2e_request_latency", "request_queue_time"):
+        assert f"vllm:{name}_seconds_count{labels} 2.0" in metrics
+    assert f'vllm:request_success_total{{engine="0",finished_reason="stop",model_name="{MODEL}"}} 2.0' in metrics
+    assert f"vllm:prefix_cache_hits_total{labels}" in metrics
+
+
 async def test_it_tells_its_version_models_load_metrics_and_token_counts(llama_url: str) -> None:
     async with Served(vllm.app(llama_url)) as served, httpx.AsyncClient(base_url=served.url) as client:
         model = (await client.get("/v1/models")).json()["data"][0]
