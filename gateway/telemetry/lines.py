@@ -1,5 +1,7 @@
 """One log line for each request, one for each failed attempt, and one for each request that was mirrored."""
 
+from zlib import crc32
+
 import structlog
 
 from gateway.types import Measured, Outcome, Record, Shadowed
@@ -9,13 +11,21 @@ REMEDIES = {  # of failures that stay until somebody acts
     "upstream_quota_exhausted": "top up the account, or take the backend out of the policy",
     "upstream_model_gone": "correct the model's id in the policy, or take it out",
 }
+SLOW_SECONDS = 10.0  # a request that took longer has a line in any case
 
 
 class RequestLines:
-    """An observer that writes lines."""
+    """An observer that writes lines: of the requests that went well a share, chosen by their ids, from 0 to 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0) -> None:
         self.log = structlog.get_logger()
+        self.chosen = share < 1
+        self.below = round(share * (1 << 32))  # the checksums of the chosen ids
+
+    def left_out(self, record: Record) -> bool:
+        """Whether a request has no line."""
+        usual = record.outcome == "success" and record.duration <= SLOW_SECONDS
+        return usual and crc32(record.id.encode()) >= self.below
 
     def attempted(self, outcome: Outcome) -> None:
         """A failed attempt is worth a line of its own, and what needs a person says so."""
@@ -28,6 +38,8 @@ class RequestLines:
 
     def answered(self, record: Record) -> None:
         """A request is over."""
+        if self.chosen and self.left_out(record):
+            return
         deployment, usage = record.deployment, record.usage
         self.log.info(
             "request.answered",
@@ -35,7 +47,10 @@ class RequestLines:
             outcome=record.outcome,
             status=record.status,
             route=record.route,
+            model=deployment.model if deployment else None,
+            backend=deployment.backend if deployment else None,
             deployment=deployment.name if deployment else None,
+            reason=record.reason or None,
             attempts=len(record.attempts),
             cache=record.cache,
             caller=record.caller,

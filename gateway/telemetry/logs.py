@@ -4,8 +4,13 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import MutableMapping
+import threading
+import time
+import traceback
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
+from functools import lru_cache
+from types import TracebackType
 from typing import Any, TextIO
 
 import orjson
@@ -19,13 +24,20 @@ LEVELS = {
     "critical": logging.CRITICAL,
 }
 HELD_SECONDS = 0.1
+Clean = Callable[[str], str]  # a text without secrets
+
+
+def as_it_is(text: str) -> str:
+    """The text: nothing is secret."""
+    return text
 
 
 class Lines:
     """A text stream that gathers lines for a moment: a write to a file costs as much as planning a request."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, clean: Clean = as_it_is) -> None:
         self.stream = stream
+        self.clean = clean
         self.held: list[str] = []
         self.timer: asyncio.TimerHandle | None = None
 
@@ -45,44 +57,69 @@ class Lines:
 
     def pour(self) -> None:
         """Write what is held; what cannot be written, on a full disk say, is lost rather than piled up."""
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-        text = "".join(self.held)
-        self.held.clear()
-        if text:
+        # A thread may get here, too: the timer is forgotten rather than cancelled, and nothing is between two lists.
+        self.timer = None
+        held, self.held = self.held, []
+        if held:
             with contextlib.suppress(OSError, ValueError):
-                self.stream.write(text)
+                self.stream.write(self.clean("".join(held)))
                 self.stream.flush()
 
 
-def configure(level: str, format: str, stream: TextIO | None = None) -> Lines:
-    """Set up the process's logs and return where they go; `format` is `json` or `console`."""
+def configure(level: str, format: str, stream: TextIO | None = None, clean: Clean = as_it_is) -> Lines:
+    """Set up the process's logs and return where they go, cleaned; `format` is `json` or `console`."""
     stream = stream or sys.stderr
-    lines = Lines(stream)
+    lines = Lines(stream, clean)
     json = format == "json"
-    renderer = structlog.processors.JSONRenderer(serializer=dump) if json else console(stream)
     structlog.configure(
-        processors=[
-            stamp,
-            *([structlog.processors.format_exc_info] if json else []),
-            renderer,
-        ],
+        processors=[as_json] if json else [stamp, console(stream)],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(lines),  # type: ignore[arg-type]  # it writes and flushes, no more
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[handler(lines)])
     # A cut stream ends without a terminal chunk on purpose; uvicorn would call that an error each time.
     logging.getLogger("uvicorn.error").addFilter(unfinished_on_purpose)
     return lines
 
 
+def handler(lines: Lines) -> logging.Handler:
+    """Where the libraries' own logs go: to the same lines."""
+    made = logging.StreamHandler(lines)
+    made.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
+    return made
+
+
+def catch_the_rest(lines: Lines) -> None:
+    """Have tracebacks that nobody caught, of the process and of threads, written to the same lines."""
+
+    def write(kind: type[BaseException], exc: BaseException | None, trace: TracebackType | None) -> None:
+        lines.write("".join(traceback.format_exception(kind, exc, trace)))
+
+    sys.excepthook = write
+    threading.excepthook = lambda args: write(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def as_json(logger: object, method: str, event: MutableMapping[str, Any]) -> str:
+    """The event as a line of JSON: one step, since every request has a line, and each step of a chain costs a call."""
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(logger, method, event)
+    return dump(stamp(logger, method, event))
+
+
 def stamp(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The level and the time, in one step of the chain."""
+    """The level and the time."""
+    now = time.time()
+    second = int(now)
     event["level"] = method
-    event["time"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    event["time"] = f"{spelled(second)}.{int((now - second) * 1000):03d}Z"
     return event
+
+
+@lru_cache(maxsize=2)
+def spelled(second: int) -> str:
+    """A second of Unix time in ISO 8601, UTC; thousands of lines have the same."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def console(stream: TextIO) -> structlog.dev.ConsoleRenderer:

@@ -1,10 +1,12 @@
 """The Prometheus metrics: labels come from configuration alone, children are looked up once."""
 
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 
+from gateway.telemetry.counting import Counter, Histogram
+from gateway.telemetry.exemplars import exemplar
+from gateway.telemetry.savings import saved
 from gateway.types import Outcome, Record, Shadowed
 
 # Bucket edges of the GenAI semantic conventions, in tokens and in seconds, widened at the fast end.
@@ -21,25 +23,9 @@ GEN_AI = (
     "gen_ai_request_model",
     "gen_ai_response_model",
 )
+UNASKED = ("hit", "coalesced")  # what the cache says where no upstream was asked for this request
+BESIDE = "gateway_hedge"  # the error type of an attempt beside another one, which has answered: nobody fell back
 BURST = "burst"  # the cause for which hosted deployments are called
-
-Metric = TypeVar("Metric", Counter, Histogram)
-
-
-class Family(Generic[Metric]):
-    """A metric whose children are kept by their label values: a look-up costs a third of `labels()`."""
-
-    def __init__(self, metric: Metric) -> None:
-        self.metric: Metric = metric
-        self.children: dict[tuple[str, ...], Metric] = {}
-
-    def of(self, *values: str) -> Metric:
-        """The child of these label values."""
-        child = self.children.get(values)
-        if child is None:
-            child = self.metric.labels(*values)
-            self.children[values] = child
-        return child
 
 
 class Metrics:
@@ -48,14 +34,21 @@ class Metrics:
     def __init__(self, telemetry_name: Callable[[str], str]) -> None:
         self.registry = CollectorRegistry()
         self.telemetry_name = telemetry_name
+        beyond = "Counts beyond a metric's last child."
+        self.overflows = Counter("gateway_metric_overflows", beyond, ("metric",), nothing)
+        self.registry.register(self.overflows)
         counter, histogram = self.counter, self.histogram
         self.requests = counter("gateway_requests", "Requests.", "route", "model", "backend", "outcome")
         self.attempts = counter("gateway_attempts", "Attempts.", "backend", "model", "outcome", "error_type")
+        self.errors = counter("gateway_errors", "Requests that failed, by whose fault.", "route", "error_type")
         self.fallbacks = counter("gateway_fallbacks", "Moves to the next deployment.", "from", "to", "reason")
         self.cost = counter("gateway_cost_usd", "Cost, in US dollars.", "route", "backend", "model")
         self.saved = counter("gateway_saved_usd", "Cost that was not incurred, in US dollars.", "reason")
         self.burst = counter("gateway_burst_usd", "Cost of what burst rules have called.", "route")
         self.cache = counter("gateway_cache_requests", "Requests by what the cache had.", "result")
+        self.callers = counter("gateway_caller_requests", "Requests of a caller.", "caller", "outcome")
+        self.caller_cost = counter("gateway_caller_cost_usd", "Cost of a caller's requests.", "caller")
+        self.caller_tokens = counter("gateway_caller_tokens", "A caller's tokens.", "caller", "gen_ai_token_type")
         self.usage_missing = counter("gateway_usage_missing", "Answers without usage: tokens estimated.", "backend")
         self.overhead = histogram("gateway_overhead_seconds", "The gateway's own time.", OVERHEAD, "phase")
         self.tokens = histogram("gen_ai_client_token_usage", "Tokens a request.", TOKENS, *GEN_AI, "gen_ai_token_type")
@@ -74,13 +67,17 @@ class Metrics:
             "gateway_shadow_difference", "The shadow's by the answer's.", RATIOS, "route", "model", "quantity"
         )
 
-    def counter(self, name: str, help: str, *labels: str) -> Family[Counter]:
+    def counter(self, name: str, help: str, *labels: str) -> Counter:
         """A counter of this registry."""
-        return Family(Counter(name, help, labels, registry=self.registry))
+        metric = Counter(name, help, labels, self.overflows.of(f"{name}_total").inc)
+        self.registry.register(metric)
+        return metric
 
-    def histogram(self, name: str, help: str, buckets: Sequence[float], *labels: str) -> Family[Histogram]:
+    def histogram(self, name: str, help: str, edges: Sequence[float], *labels: str) -> Histogram:
         """A histogram of this registry."""
-        return Family(Histogram(name, help, labels, registry=self.registry, buckets=buckets))
+        metric = Histogram(name, help, labels, edges, self.overflows.of(name).inc)
+        self.registry.register(metric)
+        return metric
 
     def attempted(self, outcome: Outcome) -> None:
         """An attempt is over."""
@@ -94,6 +91,10 @@ class Metrics:
         backend = record.deployment.backend if record.deployment else ""
         model = record.deployment.model if record.deployment else ""
         self.requests.of(record.route, model, backend, record.outcome).inc()
+        if record.error_type:
+            self.errors.of(record.route, record.error_type).inc()
+        if record.caller:
+            self.asked_by(record)
         self.cache.of(record.cache).inc()
         for phase, seconds in record.overhead:
             self.overhead.of(phase).observe(seconds)
@@ -101,13 +102,22 @@ class Metrics:
             self.cost.of(record.route, backend, model).inc(record.cost)
         if record.plan is not None and BURST in record.plan.causes:
             self.burst.of(record.route).inc(burst_usd(record))
-        if record.saved:
-            self.saved.of("cache").inc(record.saved)
+        if (saving := saved(record)) is not None:
+            self.saved.of(saving[0]).inc(saving[1])
         for before, after in zip(record.attempts, record.attempts[1:], strict=False):
-            if before.deployment is not after.deployment:
+            if before.deployment is not after.deployment and before.error_type != BESIDE:
                 self.fallbacks.of(before.deployment.name, after.deployment.name, before.error_type).inc()
-        if record.deployment is not None and record.cache != "hit":
+        if record.deployment is not None and record.cache not in UNASKED:
             self.measured(record)
+
+    def asked_by(self, record: Record) -> None:
+        """What a caller has used; a cached answer has cost nothing and its tokens were counted before."""
+        self.callers.of(record.caller, record.outcome).inc()
+        if record.cost:
+            self.caller_cost.of(record.caller).inc(record.cost)
+        if record.usage is not None and record.cache not in UNASKED:
+            self.caller_tokens.of(record.caller, "input").inc(record.usage.prompt)
+            self.caller_tokens.of(record.caller, "output").inc(record.usage.completion)
 
     def shadowed(self, told: Shadowed) -> None:
         """A request was mirrored, or should have been."""
@@ -132,9 +142,10 @@ class Metrics:
             deployment.model,
             deployment.id,
         )
-        self.duration.of(*labels, record.error_type).observe(record.duration)
+        trace = exemplar(record.trace or record.traceparent)
+        self.duration.of(*labels, record.error_type).observe(record.duration, trace)
         if record.stream and record.ttft is not None:
-            self.ttft.of(*labels).observe(record.ttft)
+            self.ttft.of(*labels).observe(record.ttft, trace)
         usage = record.usage
         if usage is None or usage.estimated:
             return
@@ -149,3 +160,7 @@ def burst_usd(record: Record) -> float:
     choices = () if record.plan is None else record.plan.choices
     called = {choice.deployment.name for choice in choices if choice.when == BURST}
     return sum(outcome.cost or 0.0 for outcome in record.attempts if outcome.deployment.name in called)
+
+
+def nothing() -> None:
+    """Nobody is told when even the overflows are too many."""

@@ -40,6 +40,57 @@ def test_each_request_is_one_line_of_json() -> None:
     assert line["time"].endswith("Z")
 
 
+def test_line_says_which_model_where_and_why() -> None:
+    stream = io.StringIO()
+    watching = observer(stream)
+    watching.answered(record(reason="cheapest"))
+    watching.answered(record(deployment=None))
+    first, second = lines(stream)
+    assert (first["model"], first["backend"], first["reason"]) == (A.model, A.backend, "cheapest")
+    assert (second["model"], second["backend"], second["reason"]) == (None, None, None)
+
+
+def test_of_requests_that_went_well_the_share_has_a_line_that_is_asked_for() -> None:
+    ids = [f"req_{number:024x}" for number in range(2000)]
+    written: dict[float, list[str]] = {}
+    for share in (0.0, 0.25, 1.0):
+        stream = io.StringIO()
+        logs.configure("info", "json", stream)
+        watching = RequestLines(share)
+        for id in ids:
+            watching.answered(record(id=id))
+        written[share] = [line["id"] for line in lines(stream)]
+    assert (written[0.0], written[1.0]) == ([], ids)
+    assert 0.2 < len(written[0.25]) / len(ids) < 0.3
+
+
+def test_same_requests_have_a_line_in_each_gateway_and_a_larger_share_has_those_of_a_smaller() -> None:
+    chosen = [
+        {id for number in range(500) if not RequestLines(share).left_out(record(id=(id := f"req_{number}")))}
+        for share in (0.1, 0.1, 0.4)
+    ]
+    assert chosen[0] == chosen[1] < chosen[2]
+
+
+@pytest.mark.parametrize(
+    "facts", [{"outcome": "partial"}, {"outcome": "rejected", "error_type": "caller_unauthorized"}, {"duration": 10.1}]
+)
+def test_failures_and_slow_requests_have_a_line_in_any_case(facts: dict[str, Any]) -> None:
+    stream = io.StringIO()
+    logs.configure("info", "json", stream)
+    RequestLines(0.0).answered(record(**facts))
+    assert len(lines(stream)) == 1
+
+
+def test_mirrored_requests_and_failed_attempts_have_a_line_in_any_case() -> None:
+    stream = io.StringIO()
+    logs.configure("info", "json", stream)
+    watching = RequestLines(0.0)
+    watching.shadowed(shadowed())
+    watching.attempted(LOST._replace(error_type="upstream_server_error"))
+    assert [line["event"] for line in lines(stream)] == ["request.shadowed", "attempt.failed"]
+
+
 def test_request_that_nobody_answered_has_a_line_too() -> None:
     stream = io.StringIO()
     observer(stream).answered(record(deployment=None, usage=None, ttft=None, error_type="caller_unauthorized"))

@@ -4,6 +4,9 @@ import asyncio
 import io
 import json
 import logging
+import sys
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ import structlog
 
 from gateway.telemetry import logs
 from gateway.telemetry.logs import HELD_SECONDS, Lines
+from gateway.telemetry.redaction import Redaction
 from gateway.types import Backend
 from tests.engine.virtual_time import run
 
@@ -106,6 +110,72 @@ def test_lines_written_after_the_loop_has_ended_are_not_held_for_ever() -> None:
     run(scenario())
     held.write("b\n")
     assert stream.getvalue() == "a\nb\n"
+
+
+def test_lines_of_threads_are_not_lost_while_others_are_held() -> None:
+    async def scenario() -> str:
+        stream = io.StringIO()
+        held = Lines(stream)
+        held.write("a\n")
+        await asyncio.to_thread(held.write, "b\n")
+        held.write("c\n")
+        held.pour()
+        return stream.getvalue()
+
+    assert asyncio.run(scenario()) == "a\nb\nc\n"
+
+
+def test_what_is_held_is_cleaned_when_it_is_written_so_that_a_secret_may_become_known_after_its_line() -> None:
+    async def scenario() -> str:
+        stream, known = io.StringIO(), Redaction()
+        held = Lines(stream, known.clean)
+        held.write(f"uses {CANARY}\n")
+        known.learn([CANARY])
+        held.pour()
+        return stream.getvalue()
+
+    assert run(scenario()) == "uses [redacted]\n"
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_known_secret_is_in_no_line_and_in_no_traceback_and_lines_of_json_stay_such(format: str) -> None:
+    stream, known, odd = io.StringIO(), Redaction(), 'canary"\\é8c1e'
+    known.learn([CANARY, odd])
+    logs.configure("debug", format, stream, known.clean)
+    try:
+        raise ValueError(f"refused {CANARY} and {odd!r}")
+    except ValueError:
+        structlog.get_logger().exception("request.failed", headers={"authorization": f"Bearer {CANARY}"}, other=odd)
+    assert "8c1e" not in stream.getvalue() and stream.getvalue().count("[redacted]") >= 4
+    if format == "json":
+        (line,) = lines(stream)
+        assert line["headers"] == {"authorization": "Bearer [redacted]"}
+
+
+def test_logs_of_libraries_are_written_to_the_same_lines() -> None:
+    stream, known = io.StringIO(), Redaction()
+    known.learn([CANARY])
+    record = logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, "no %s", (CANARY,), None)
+    logs.handler(Lines(stream, known.clean)).handle(record)
+    assert stream.getvalue() == "ERROR uvicorn.error no [redacted]\n"
+
+
+@pytest.fixture
+def hooks() -> Iterator[None]:
+    """What the process does with tracebacks that nobody caught is as before afterwards."""
+    before = sys.excepthook, threading.excepthook
+    yield
+    sys.excepthook, threading.excepthook = before
+
+
+def test_tracebacks_that_nobody_caught_are_written_to_the_same_lines(hooks: None) -> None:
+    stream, known = io.StringIO(), Redaction()
+    known.learn([CANARY])
+    logs.catch_the_rest(Lines(stream, known.clean))
+    error = ValueError(CANARY)
+    sys.excepthook(ValueError, error, None)
+    threading.excepthook(threading.ExceptHookArgs((ValueError, error, None, None)))
+    assert stream.getvalue() == "ValueError: [redacted]\n" * 2
 
 
 class Full(io.StringIO):

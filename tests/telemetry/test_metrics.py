@@ -5,13 +5,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from gateway import errors
+from gateway.engine.attempt import BEATEN
 from gateway.engine.record import Ending, recorded
+from gateway.telemetry.counting import Counter
 from gateway.telemetry.metrics import Metrics
 from gateway.types import Choice, Forecast, Plan, Record
 from tests.engine.fakes import Rig
@@ -74,6 +76,11 @@ def test_asking_the_same_deployment_again_is_no_fallback() -> None:
     assert samples(of, "gateway_fallbacks_total") == {}
 
 
+def test_attempt_that_lost_beside_another_is_no_fallback() -> None:
+    of = metrics(record(attempts=(LOST._replace(outcome="client_cancelled", error_type=BEATEN), WON)))
+    assert samples(of, "gateway_fallbacks_total") == {}
+
+
 def test_cost_is_added_up_and_an_unknown_one_adds_nothing() -> None:
     of = metrics(record(), record(), record(cost=None), record(cost=0.0))
     assert value(of, "gateway_cost_usd_total", route="chat", backend="a", model=A.model) == 0.5
@@ -85,6 +92,21 @@ def test_hit_is_counted_as_saved_and_not_as_an_upstreams_time() -> None:
     assert value(of, "gateway_saved_usd_total", reason="cache") == 0.25
     assert samples(of, "gen_ai_server_request_duration_seconds_count") == {}
     assert samples(of, "gen_ai_client_token_usage_sum") == {}
+
+
+def test_failures_are_counted_by_whose_fault_they_were() -> None:
+    of = metrics(record(), record(outcome="timeout", error_type="upstream_idle_timeout"))
+    assert samples(of, "gateway_errors_total") == {(("error_type", "upstream_idle_timeout"), ("route", "chat")): 1}
+
+
+def test_callers_are_counted_with_what_they_cost_and_use() -> None:
+    of = metrics(record(), record(outcome="partial"), record(cache="hit", cost=0.0), record(caller=""))
+    assert value(of, "gateway_caller_requests_total", caller="search", outcome="success") == 2
+    assert value(of, "gateway_caller_requests_total", caller="search", outcome="partial") == 1
+    assert value(of, "gateway_caller_cost_usd_total", caller="search") == 0.5
+    assert value(of, "gateway_caller_tokens_total", caller="search", gen_ai_token_type="input") == 200
+    assert value(of, "gateway_caller_tokens_total", caller="search", gen_ai_token_type="output") == 42
+    assert all(dict(labels)["caller"] for labels in samples(of, "gateway_caller_requests_total"))
 
 
 def test_own_time_is_kept_by_phase() -> None:
@@ -175,6 +197,42 @@ def test_ten_thousand_junk_models_make_no_new_series() -> None:
     text = generate_latest(of.registry)
     assert text.count(b"\n") == before
     assert b"junk" not in text
+
+
+def test_metric_that_is_full_counts_what_is_new_as_other_and_says_so() -> None:
+    told: list[None] = []
+    registry = CollectorRegistry()
+    family = Counter("x", "X.", ["a", "b"], lambda: told.append(None), most=2)
+    registry.register(family)
+    for number in range(5):
+        family.of(str(number), "b").inc()
+    family.of("1", "b").inc()
+    values = {f"{sample.labels['a']}": sample.value for sample in samples_of(registry, "x_total")}
+    assert values == {"0": 1.0, "1": 2.0, "other": 3.0}
+    assert len(told) == 3
+
+
+def samples_of(registry: CollectorRegistry, name: str) -> list[Any]:
+    return [sample for family in registry.collect() for sample in family.samples if sample.name == name]
+
+
+def test_every_metric_has_a_count_of_what_found_no_room() -> None:
+    of = metrics()
+    names = {f"{family.name}_total" if family.type == "counter" else family.name for family in of.registry.collect()}
+    kept = {dict(labels)["metric"] for labels in samples(of, "gateway_metric_overflows_total")}
+    assert kept == names - {"gateway_metric_overflows_total"}
+
+
+def test_buckets_fit_the_times_of_language_models() -> None:
+    of = metrics(record())
+    edges = {
+        "gen_ai_server_time_to_first_token_seconds": (0.001, 60.0),
+        "gen_ai_server_time_per_output_token_seconds": (0.001, 2.5),
+        "gen_ai_server_request_duration_seconds": (0.01, 600.0),
+    }
+    for name, ends in edges.items():
+        found = sorted(float(dict(labels)["le"]) for labels in samples(of, f"{name}_bucket"))[:-1]
+        assert (found[0], found[-1]) == ends
 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
