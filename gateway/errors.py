@@ -9,11 +9,17 @@ GatewayError
 │   ├── UnknownPath          404  nothing is served there
 │   ├── RequestTimeout       408  the body did not arrive in time
 │   ├── TooLarge             413
+│   ├── LimitReached         429  of the caller's own, or of its team's
+│   │   └── BudgetSpent        429  no money left until the next day or month
+│   ├── IdempotencyInUse     409  the first request with its key is running
+│   ├── IdempotencyReused    422  its key came with another body
 │   ├── HeadTooLarge         431
+│   ├── TooManyFailures      429  wrong keys, again and again
 │   ├── NotCached            504  only-if-cached, and it is not
 │   └── CallerGone           499  nobody is left to answer
 ├── PolicyError            the policy leaves nobody to ask
 │   ├── NoCandidate          503
+│   ├── Shed                 503  more is asked of the gateway than it takes on
 │   ├── NothingFits          400  no deployment can do what the request needs
 │   └── TooLongForAll        400  no deployment's context holds it
 ├── UpstreamError          the deployment failed; another may be asked when `elsewhere`
@@ -36,10 +42,12 @@ GatewayError
 │   ├── Refused              400  a content filter; not routed around
 │   └── Rejected             4xx  the upstream found the request wrong
 └── InternalError          500  ours
+    ├── Unaccounted          503  spending cannot be written down, and the caller has a budget
+    ├── StoreAway            503  the shared store does not answer, and the request must not go on without it
     └── Draining             503  shutting down
 """
 
-from gateway.types import Deployment, Json, OutcomeName, Verdict
+from gateway.types import Deployment, Json, Level, OutcomeName, Verdict
 
 
 class GatewayError(Exception):
@@ -121,10 +129,46 @@ class TooLarge(CallerError):
     status, code, error_type = 413, "request_too_large", "caller_too_large"
 
 
+class LimitReached(CallerError):
+    """The caller or its team has used what it may for now; nothing was sent anywhere."""
+
+    status, type, code, error_type = 429, "rate_limit_error", "rate_limit_exceeded", "caller_rate_limited"
+
+    def __init__(
+        self, message: str, *, retry_after: float, headers: tuple[tuple[str, str], ...], levels: tuple[Level, ...]
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, headers=headers)
+        self.levels = levels  # of what was used
+
+
+class BudgetSpent(LimitReached):
+    """The caller or its team has no money left for the request."""
+
+    type, code, error_type = "insufficient_quota", "insufficient_quota", "caller_budget_spent"
+
+
 class HeadTooLarge(CallerError):
     """The request line and the headers are over the limit."""
 
     status, code, error_type = 431, "request_head_too_large", "caller_too_large"
+
+
+class TooManyFailures(CallerError):
+    """One address has sent wrong keys again and again."""
+
+    status, type, code, error_type = 429, "rate_limit_error", "too_many_failures", "caller_too_many_failures"
+
+
+class IdempotencyInUse(CallerError):
+    """Another request with the same Idempotency-Key is running."""
+
+    status, type, code, error_type = 409, "idempotency_error", "idempotency_key_in_use", "caller_idempotency"
+
+
+class IdempotencyReused(CallerError):
+    """An Idempotency-Key came with another body than before."""
+
+    status, type, code, error_type = 422, "idempotency_error", "idempotency_key_reused", "caller_idempotency"
 
 
 class NotCached(CallerError):
@@ -149,6 +193,12 @@ class NoCandidate(PolicyError):
     """Every deployment is out for now: ejected, full, too slow or too dear."""
 
     status, code, outcome = 503, "no_healthy_deployment", "shed"
+
+
+class Shed(PolicyError):
+    """More is asked of the gateway than it takes on: the least important requests go first."""
+
+    status, code, error_type, outcome = 503, "overloaded", "policy_shed", "shed"
 
 
 class NothingFits(PolicyError):
@@ -307,6 +357,25 @@ class InternalError(GatewayError):
     """Ours: a defect, logged with its trace."""
 
     status, code, error_type = 500, "internal_error", "gateway_internal"
+
+
+class Unaccounted(InternalError):
+    """Spending cannot be written down any more, and the caller has a budget."""
+
+    status, code, error_type, outcome = 503, "ledger_unavailable", "gateway_ledger", "shed"
+
+
+AWAY = "The gateway's shared store does not answer, and this request needs it; send it again in a moment."
+
+
+class StoreAway(InternalError):
+    """The shared store does not answer; raised by the stores, and shown only where nothing goes on without it."""
+
+    status, code, error_type = 503, "store_unavailable", "gateway_store"
+
+    def __init__(self, reason: str, asked: bool = False, message: str = AWAY) -> None:
+        super().__init__(message, logged=reason, retry_after=1.0, headers=(("x-should-retry", "true"),))
+        self.asked = asked  # whether it may have done what it was asked
 
 
 class Draining(InternalError):

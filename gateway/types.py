@@ -10,6 +10,7 @@ OutcomeName = Literal["success", "partial", "upstream_error", "client_cancelled"
 Verdict = Literal["ok", "fault", "neutral"]
 CacheResult = Literal["hit", "miss", "bypass", "coalesced"]
 Class = Literal["critical", "default", "sheddable", "batch"]  # of requests, the most important first
+Fallback = Literal["closed", "local"]  # of a budget whose shared store is away
 Json = dict[str, Any]
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -48,6 +49,13 @@ class Timeouts:
     total: float = 600.0
 
 
+class ReadOn(NamedTuple):
+    """How many answers that nobody waits for are read to the end at a time, and for how many seconds each."""
+
+    most: int = 8
+    seconds: float = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """A server or an account: how to reach it and what is true of everything it serves."""
@@ -64,6 +72,9 @@ class Backend:
     usd_per_hour: float | None = None
     timeouts: Timeouts = Timeouts()
     keepalive: float = 50.0
+    queue: int = 128  # requests that may wait for it
+    queue_wait: float = 2.0  # seconds
+    read_on: ReadOn | None = None  # how it is left when nobody waits for its answer any more; None: at once
     ca: str | None = None
     cert: str | None = None
     key: str | None = None
@@ -95,6 +106,16 @@ class Deployment:
     collects: bool = False  # whether its provider may keep or learn from what is sent
     licence: str | None = None  # id of its licence, or of all that bind it: `mit AND llama3.1`
     base: str | None = None  # the canonical name of the model it was tuned from
+    price_source: str = "catalogue"  # or `policy`, where that writes it
+
+
+class Load(NamedTuple):
+    """What a server says of its own work: requests, the share of its cache in use, and tokens since it started."""
+
+    running: float
+    waiting: float
+    kv_usage: float
+    tokens: float
 
 
 class LicenceTerms(NamedTuple):
@@ -162,6 +183,32 @@ class Caller:
     team: Team | None = None
     class_: Class = "default"  # of their requests, where these do not ask for a lower one
     metadata: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
+    expires: float | None = None  # Unix time from which their key is not known any more
+    on_store_failure: Fallback = "closed"
+
+
+class Subject(NamedTuple):
+    """A caller, or the team it belongs to."""
+
+    name: str
+    limits: Limits
+    team: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """What is put before the name of a limit."""
+        return "team_" if self.team else ""
+
+
+class Level(NamedTuple):
+    """How much a subject has used: of its buckets, at this moment; and nano-dollars, reserved ones included."""
+
+    subject: Subject
+    requests: float = 0.0
+    tokens: float = 0.0
+    flying: int = 0
+    day: int = 0
+    month: int = 0
 
 
 class CacheControl(NamedTuple):
@@ -213,6 +260,7 @@ class ChatRequest:
     operation: str = "chat"
     at: float = 0.0  # Unix time of arrival
     preferences: Preferences | None = None
+    trace: str = ""  # the `traceparent` of what is done for it; empty where nobody traces
 
 
 class Chunk(NamedTuple):
@@ -264,13 +312,15 @@ class Plan(NamedTuple):
 
     route: str
     weights: tuple[float, ...]
-    choices: tuple[Choice, ...]
+    choices: Sequence[Choice]
     rejected: tuple[Rejection, ...]
     reason: str
     arm: str = ""  # of the route's split
     causes: frozenset[str] = frozenset()  # that called reserves
     leading: frozenset[str] = frozenset()  # names of deployments that are as good as the best
     columns: tuple[Sequence[float], ...] = ()  # for each weight: what every candidate has of it, in its unit
+    full: bool = False  # whether all of them are full: the first that takes one more is waited for
+    allowed: Sequence[Deployment] = ()  # those of the choices, in no order
 
 
 class Outcome(NamedTuple):
@@ -290,6 +340,8 @@ class Outcome(NamedTuple):
     rest: float = 0.0  # seconds of waiting for the upstream after its first content
     streamed: bool = True  # piece by piece: `first` is the first of several
     answered: str | None = None  # the model's name as the upstream gave it
+    request: str = ""  # id of the request
+    wasted: int = 0  # tokens of the completion that nobody got
 
 
 class Sketch(NamedTuple):
@@ -335,6 +387,8 @@ class Record(NamedTuple):
     error_type: str = ""
     message: str = ""
     sketch: Sketch | None = None
+    traceparent: str = ""  # as the caller sent it
+    trace: str = ""  # of the request itself, where it is traced
 
 
 class Measured(NamedTuple):

@@ -1,29 +1,37 @@
 """One request's way: cache, plan, attempts until one of them has content, and what is known of it afterwards."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from functools import partial
+from typing import cast
 
-import orjson
 import structlog
 
 from gateway.engine.attempt import Attempt, Manner, patience_of
-from gateway.engine.budget import Budgets
+from gateway.engine.cached import Cached
+from gateway.engine.duel import Duel, Tried, duel, place
+from gateway.engine.exhausted import exhausted
+from gateway.engine.leases import leased, reserve_more
 from gateway.engine.observers import tell_attempted
+from gateway.engine.rests import ReadRest
 from gateway.engine.rollouts import rolled
 from gateway.engine.seam import Seam
 from gateway.engine.splice import summed
+from gateway.engine.tools import Tools
 from gateway.engine.transitions import turned
 from gateway.engine.turns import Turn, Turns
-from gateway.errors import Inadequate, NoCandidate, NotCached, PolicyError, TotalTimeout, UpstreamError
-from gateway.providers.port import Provider
+from gateway.engine.waiting import Waiting
+from gateway.engine.waste import outdone, wasted
+from gateway.errors import Inadequate, NoCandidate, NotCached, PolicyError, Shed, TotalTimeout, UpstreamError
+from gateway.providers.port import Embedder
 from gateway.routing.causes import BURST, OVERLOADED, cause_of
 from gateway.routing.filters import unavailable
 from gateway.routing.planner import plan
 from gateway.routing.policy import Policy, Route
-from gateway.routing.stats import StatsBook
-from gateway.stores.cache import ENTRY_BYTES, Cache, Entry, cache_key
+from gateway.stores.cache import Entry
+from gateway.stores.limits import Lease, limited
+from gateway.telemetry.trace_context import trace_of
 from gateway.types import (
     Backend,
     CacheResult,
@@ -31,7 +39,6 @@ from gateway.types import (
     Choice,
     Chunk,
     Deployment,
-    Observer,
     Outcome,
     Plan,
     Usage,
@@ -44,24 +51,7 @@ LEAKED = (
 log = structlog.get_logger()
 NO_CAUSES: frozenset[str] = frozenset()
 JUDGED = frozenset({"tools", "json_schema", "json_object"})  # needs whose streams are held until they can be judged
-EXHAUSTED_RETRY = 2.0  # seconds after which it is worth while to ask again when everybody has failed
 REPEATED = "x-stainless-retry-count"  # how often an SDK has sent the request before
-WAIT_STEP = 0.05  # seconds between two looks for a candidate
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What answering needs, built once; time and chance are among it."""
-
-    provider: Callable[[Backend], Provider]
-    book: StatsBook
-    cache: Cache
-    observers: tuple[Observer, ...]
-    clock: Callable[[], float]  # monotonic seconds
-    wall: Callable[[], float]  # Unix time
-    chance: Callable[[], float]  # in [0, 1)
-    sleep: Callable[[float], Awaitable[None]]
-    budgets: Budgets = field(default_factory=Budgets)  # of retries
 
 
 class Answer:
@@ -79,47 +69,69 @@ class Answer:
         self.deployment: Deployment | None = None  # who answers, or was asked last
         self.choice: Choice | None = None  # the same, as the plan has it
         self.attempted = 0  # attempts so far, a running one included
+        self.held: Deployment | None = None  # whose slot is held for the attempt that comes next
+        self.waited = 0.0  # seconds for a slot, or for a candidate
+        self.rests: list[asyncio.Task[None]] = []  # that read what is left of attempts nobody waits for any more
         self.seam: Seam | None = None  # of a stream that may be joined to another one
         self.cache: CacheResult = "bypass"
-        self.hit: Entry | None = None
+        self.cached: Cached | None = None  # its way through the cache, once it was looked up there
+        self.hit: Entry | None = None  # what was kept, or what somebody else asked for at the same time
+        self.age = 0.0  # seconds, of what was kept
+        self.alike: float | None = None  # to the question of what was kept, where it is another one
+        self.kept = False  # whether it has been kept for others
         self.whole = False
+        self.lease: Lease | None = None  # on what its caller may use, where that is limited
+        self.more: tuple[Lease, ...] = ()
         self.asked: float | None = None  # when the first attempt began
         self.content: float | None = None  # when the first content came
 
+    async def look_up(self) -> bytes | None:
+        """The answer from the cache, as it goes out; None where the route has none or it is not there."""
+        rules, tools = self.route.cache, self.tools
+        if rules is None:
+            return None
+        self.cached = Cached(self, rules, tools.keeping, tools.clock, tools.chance)
+        return await self.cached.look_up()
+
+    def embedder(self, deployment: Deployment) -> Embedder | None:
+        """Who makes vectors there, if it can be asked now."""
+        if unavailable(deployment, self.tools.book, self.tools.clock()):
+            return None
+        provider = self.tools.provider(self.policy.backends[deployment.backend])
+        return cast("Embedder", provider) if hasattr(provider, "embed") else None
+
     def chunks(self) -> AsyncGenerator[list[Chunk], None]:
-        """The answer as it comes; its first piece is the commit point. Raises GatewayError."""
-        key = self.key()
-        return self.asking() if key is None else self.remembering(key)
+        """The answer as it comes where it was not kept; its first piece is the commit point. Raises GatewayError."""
+        return self.asking() if self.cached is None else self.cached.chunks()
 
-    async def remembering(self, key: bytes) -> AsyncGenerator[list[Chunk], None]:
-        """The answer from the cache, or a new one that is kept if it is whole."""
-        if await self.look_up(key):
-            yield self.replay()
-            return
-        keep: list[bytes] = []
-        size = 0
-        async with aclosing(self.asking()) as batches:
-            async for batch in batches:
-                size += sum([len(chunk.data) for chunk in batch])
-                keep += [chunk.data for chunk in batch] if size <= ENTRY_BYTES else []
-                yield batch
-        if self.whole and size <= ENTRY_BYTES and not self.request.cache.no_store:
-            await self.store(key, keep)
+    def asking(self) -> AsyncGenerator[list[Chunk], None]:
+        """The answer of an upstream, within what its caller may use."""
+        return leased(self) if limited(self.request.caller) else self.trying()
 
-    async def asking(self) -> AsyncGenerator[list[Chunk], None]:
+    async def trying(self) -> AsyncGenerator[list[Chunk], None]:
         """The one loop of failover: from deployment to deployment of the plan until one has content."""
         choices = (await self.made()).choices
-        turns = Turns(choices, self.route.attempts, self.tools.chance, self.closed, self.budgeted())
+        turns = Turns(choices, self.route.attempts, self.tools.chance, self.closed, self.budgeted(), self.full)
         seam = self.seam = Seam(self.request, self.route.mid_stream) if self.request.stream and self.joins else None
         flawed: Attempt | None = None
+        error: UpstreamError | None = None
         turn = turns.next()
         while turn is not None:
-            await self.pause(turn.wait)
+            if self.held is None:
+                await self.pause(turn.wait, error)
+            if error is not None and self.lease is not None:
+                await reserve_more(self)
+            if turn.waits and error is not None:
+                await self.room(turn.choice, error)
             attempt = self.begin(turn, self.manner(turns, turn), seam)
+            rule = None if self.outcomes else self.route.hedge
+            twin = None if rule is None else duel(self, rule, turns, (turn, attempt))
             try:
-                async with attempt:
-                    while (batch := await attempt.batch()) is not None:
+                async with attempt if twin is None else twin as tried:
+                    while (batch := await tried.batch()) is not None:
                         if not attempt.told:
+                            if twin is not None:
+                                turn, attempt = self.led(twin)
                             self.begun(attempt)
                         if seam is None:
                             yield batch
@@ -128,20 +140,30 @@ class Answer:
                 self.whole = attempt.tally.whole and (seam is None or seam.broken is None)  # two made it otherwise
                 if attempt.leaks:
                     log.warning("tool_calls.leaked", request=self.request.id, route=self.route.name, hint=LEAKED)
+                if flawed is not None:
+                    self.outdone(flawed)
                 return
             except UpstreamError as exc:
                 error = exc
+            if twin is not None:
+                turn, attempt = self.led(twin)
+                turns.hear_all(twin.failed())
             if attempt.first is not None:
-                if seam is None or not seam.breaks(error, self.outcomes[-1].usage):
-                    raise error if seam is None or seam.broken is None else self.exhausted(seam.broken)
+                if seam is None or not seam.breaks(error, self.outcomes[-1]):
+                    raise error if seam is None or seam.broken is None else exhausted(seam.broken, self.outcomes)
                 turns.near(turn.choice.deployment.model)
             if isinstance(error, Inadequate):
                 flawed = attempt
+            if seam is not None and attempt.first is None and seam.refused(error):
+                turns.again_at(turn.choice)
+                turn = turns.next()
+                continue
             turn = turns.next(turn.choice, error, partial(self.reserve, turns, turn.choice, error))
         if flawed is not None:
             yield self.settled_for(flawed)
             return
-        raise self.exhausted(error if seam is None or seam.broken is None else seam.broken)
+        assert error is not None
+        raise exhausted(error if seam is None or seam.broken is None else seam.broken, self.outcomes)
 
     def begun(self, attempt: Attempt) -> None:
         """An attempt has given its first content: its deployment answers, however long the rest takes."""
@@ -153,7 +175,19 @@ class Answer:
         """A whole answer with a flaw, which nobody has done better."""
         outcome = next(one for one in self.outcomes if one.deployment is flawed.deployment)
         self.deployment, self.answered, self.content = flawed.deployment, outcome, outcome.ended
+        self.outdone(flawed)
         return flawed.held
+
+    def outdone(self, flawed: Attempt) -> None:
+        """Count what a larger model has done better."""
+        if tokens := outdone(self.outcomes, self.answered):
+            self.tools.wasted[flawed.deployment.backend, "escalation"] += tokens
+
+    def led(self, twin: Duel) -> Tried:
+        """The attempt of a duel that answers, or whose error counts."""
+        turn, attempt = twin.leader
+        self.deployment, self.choice = attempt.deployment, turn.choice
+        return turn, attempt
 
     def budgeted(self) -> Callable[[], bool]:
         """What tells whether the route's budget has a retry left; a repetition by the caller's SDK takes one too."""
@@ -171,15 +205,43 @@ class Answer:
         """The plan of this request, made now, or as soon as there is a candidate if the route waits for one."""
         if self.request.cache.only_if_cached:
             raise NotCached("The request wants a cached answer only, and there is none; ask without only-if-cached.")
-        until = self.tools.clock() + self.route.wait
+        waiting: Waiting | None = None
         while True:
             try:
-                return self.planned(NO_CAUSES)
-            except NoCandidate:
-                left = until - self.tools.clock()
-                if left <= 0:
-                    raise
-                await self.pause(min(left, WAIT_STEP))
+                found = self.planned(NO_CAUSES)
+            except NoCandidate as error:
+                waiting = waiting or self.waiting()
+                await waiting.change(error)
+                continue
+            if not found.full:
+                return found
+            waiting = waiting or self.waiting()
+            if (choice := await waiting.slot(found.choices)) is not None:
+                self.held = choice.deployment
+                others = [other for other in found.choices if other is not choice]
+                self.plan = found._replace(choices=(choice, *others))
+                return self.plan
+
+    def waiting(self) -> Waiting:
+        """A wait that begins now."""
+        return Waiting(self.request, self.policy, self.route, self.tools, self.pause, self.add_wait)
+
+    def add_wait(self, seconds: float) -> None:
+        """So many seconds were spent on waiting for a slot or a candidate."""
+        self.waited += seconds
+
+    async def room(self, choice: Choice, error: UpstreamError) -> None:
+        """Wait until a deployment that has failed takes one more; raises that error if it does not."""
+        queue = self.tools.queues.of(self.policy.backends[choice.deployment.backend])
+        if queue.takes(choice.deployment):
+            return
+        try:
+            chosen = await self.waiting().slot((choice,))
+        except Shed:
+            chosen = None
+        if chosen is None:
+            raise exhausted(error, self.outcomes)
+        self.held = choice.deployment
 
     def planned(self, causes: frozenset[str]) -> Plan:
         """A plan by what is known now; `causes` call reserves. Raises PolicyError."""
@@ -206,7 +268,8 @@ class Answer:
         deployment = turn.choice.deployment
         self.deployment, self.choice = deployment, turn.choice
         self.attempted += 1
-        provider = self.tools.provider(self.policy.backends[deployment.backend])
+        backend = self.policy.backends[deployment.backend]
+        provider = self.tools.provider(backend)
         limits = deployment.timeouts
         measured = self.tools.book.of(deployment).per_token is not None
         whole = self.request.stream and provider.kind.whole(self.request, deployment)
@@ -215,12 +278,33 @@ class Answer:
         manner = manner._replace(lump=True) if whole else manner
         request = self.request
         if seam is not None and seam.broken is not None:
-            request = seam.resume(provider.kind)
+            request = seam.resume(provider.kind, deployment.model)
+        if self.tools.trace is not None and (own := trace_of(request.trace)) is not None:
+            request = replace(request, trace=own.child(self.attempted).header)
         clock, spent = self.tools.clock, self.spent if self.outcomes else 0.0
-        attempt = Attempt(request, deployment, provider, limits, patience, clock, self.ended, manner, spent)
+        leave = None if backend.read_on is None else partial(self.leave, backend)
+        attempt = Attempt(request, deployment, provider, limits, patience, clock, self.ended, manner, spent, leave)
         self.asked = self.asked or attempt.started
+        if self.held is not None:
+            self.tools.book.untake(self.held)
+            self.held = None
         turned(deployment, self.tools.book.started(deployment, attempt.started))
         return attempt
+
+    def leave(self, backend: Backend, read: ReadRest) -> bool:
+        """Let others read what is left of an attempt's answer; False where that is not done."""
+        task = self.tools.rests.take(backend, read)
+        if task is not None:
+            self.rests.append(task)
+        return task is not None
+
+    def after(self, tell: Callable[[], None]) -> None:
+        """Call when all attempts are over: now, or when what is left of them was read."""
+        left = next((task for task in self.rests if not task.done()), None)
+        if left is None:
+            tell()
+        else:
+            left.add_done_callback(lambda _: self.after(tell))
 
     @property
     def spent(self) -> float | None:
@@ -266,86 +350,49 @@ class Answer:
             return "the request allows no fallbacks"
         return unavailable(choice.deployment, self.tools.book, self.tools.clock())
 
+    def full(self, choice: Choice) -> bool:
+        """Whether a choice that is closed is merely full, so that it can be waited for."""
+        now, book = self.tools.clock(), self.tools.book
+        stats, alone = book.of(choice.deployment), self.alone and choice.deployment.backend != self.first.backend
+        return not alone and stats.up(now)
+
     def ended(self, outcome: Outcome) -> None:
         """An attempt is over: learn from it and tell the observers."""
-        self.outcomes.append(outcome)
-        book = self.tools.book
-        turned(outcome.deployment, book.ended(outcome))
+        book, tools, deployment = self.tools.book, self.tools, outcome.deployment
+        if self.route.hedge is None:
+            self.outcomes.append(outcome)
+        else:
+            tools.hedges.learn(self.chosen(deployment), book.of(deployment), outcome)
+            place(self.outcomes, outcome, self.deployment)
+        turned(deployment, book.ended(outcome))
+        if tools.queues.all:
+            tools.queues.freed(deployment.backend)
+        if outcome.wasted or (self.seam is not None and self.seam.joint is not None):
+            for reason, tokens in wasted(outcome, self.seam):
+                tools.wasted[deployment.backend, reason] += tokens
         book.habits(self.route.name, outcome.deployment.model, self.request.prompt_tokens, outcome)
-        if self.choice is not None and self.choice.when == BURST and outcome.cost:
+        if self.route.burst is not None and outcome.cost and self.chosen(deployment).when == BURST:
             book.spend(self.route.name, outcome.cost, outcome.ended)
         if self.route.arms and self.plan is not None:
             rolled(self.route, self.plan.arm, book, outcome)
         tell_attempted(self.tools.observers, outcome)
 
-    async def pause(self, seconds: float) -> None:
-        """Wait before the next attempt; raises TotalTimeout when the request's time would run out."""
+    def chosen(self, deployment: Deployment) -> Choice:
+        """The choice by which a deployment was asked."""
+        assert self.plan is not None and self.choice is not None
+        choices = (choice for choice in self.plan.choices if choice.deployment is deployment)
+        return self.choice if self.choice.deployment is deployment else next(choices, self.choice)
+
+    async def pause(self, seconds: float, error: UpstreamError | None = None) -> None:
+        """Wait before the next attempt, since the last one failed so.
+
+        When the request's time would run out in it, raises TotalTimeout, or the error that asked for that wait.
+        """
         deadline = self.request.deadline
         if deadline is not None and self.tools.clock() + seconds >= deadline:
-            raise self.exhausted(TotalTimeout("The time for this request is used up; ask for less, or allow more."))
+            if error is not None and error.retry_after is not None and seconds:
+                raise exhausted(error, self.outcomes)
+            late = TotalTimeout("The time for this request is used up; ask for less, or allow more.")
+            raise exhausted(late, self.outcomes)
         if seconds:
             await self.tools.sleep(seconds)
-
-    def exhausted(self, error: UpstreamError) -> UpstreamError:
-        """The last error, with all of them told, and the SDK asked not to repeat what was repeated already."""
-        before = self.before(error)
-        error.message, error.logged = before + error.message, before + error.logged
-        error.details = {
-            "attempts": [
-                {"deployment": outcome.deployment.name, "error": outcome.error_type} for outcome in self.outcomes
-            ]
-        }
-        error.headers = (("x-should-retry", "false"),)
-        if error.elsewhere and error.status != 400 and error.retry_after is None:
-            error.retry_after = EXHAUSTED_RETRY
-        return error
-
-    def before(self, error: UpstreamError) -> str:
-        """What to say before the last error: how the other attempts ended, and whose it is if it is one of theirs."""
-        mine = next((one for one in reversed(self.outcomes) if one.message == error.logged), None)
-        others = "".join(f"{one.deployment.name}: {one.message} " for one in self.outcomes if one is not mine)
-        if len(self.outcomes) < 2:
-            return others
-        name = "" if mine is None else f"{mine.deployment.name}: "
-        return f"All {len(self.outcomes)} attempts failed. {others}{name}"
-
-    def key(self) -> bytes | None:
-        """The cache key, when the route caches and the caller does not forbid it."""
-        if self.route.cache is None or (self.request.cache.no_store and self.request.cache.no_cache):
-            return None
-        return cache_key(self.request.caller.name, self.route.name, self.request)
-
-    async def look_up(self, key: bytes) -> bool:
-        """Whether there is a cached answer that caller and route accept today."""
-        control, rules = self.request.cache, self.route.cache
-        if rules is None or control.no_cache:
-            return False
-        self.cache = "miss"
-        age = rules.ttl if control.max_age is None else min(rules.ttl, control.max_age)
-        entry = await self.tools.cache.get(key, self.tools.clock() - age)
-        if entry is None or not self.route.serves(entry.deployment):
-            return False
-        self.cache, self.hit, self.deployment = "hit", entry, entry.deployment
-        return True
-
-    def replay(self) -> list[Chunk]:
-        """The cached answer; it costs nothing now."""
-        assert self.hit is not None
-        self.content = self.tools.clock()
-        return [free(Chunk(data, orjson.loads(data))) for data in self.hit.chunks]
-
-    async def store(self, key: bytes, chunks: list[bytes]) -> None:
-        """Keep a whole answer."""
-        outcome = self.outcomes[-1]
-        now = self.tools.clock()
-        entry = Entry(tuple(chunks), outcome.deployment, self.usage, outcome.cost, now)
-        await self.tools.cache.put(key, entry)
-
-
-def free(chunk: Chunk) -> Chunk:
-    """A cached chunk with `usage.cost` zero, where it has one."""
-    usage = chunk.body.get("usage")
-    if not isinstance(usage, dict) or "cost" not in usage:
-        return chunk
-    body = {**chunk.body, "usage": {**usage, "cost": 0.0}}
-    return Chunk(orjson.dumps(body), body)

@@ -9,6 +9,7 @@ import orjson
 
 from gateway.engine.judge import flaw
 from gateway.engine.repair import Repair, leaked
+from gateway.engine.rests import ReadRest, Unbroken
 from gateway.engine.tally import Tally
 from gateway.engine.watch import Watch
 from gateway.errors import GatewayError, Inadequate, InternalError, InvalidResponse, StreamCut, UpstreamError
@@ -19,6 +20,7 @@ WHOLE_SLACK = 3.0  # times the measured time that an answer in one piece may tak
 FEW_TOKENS = 64  # that any answer may have
 WHOLE_TOKENS = 4  # times the usual completion, where the request sets no limit
 NONE: frozenset[str] = frozenset()
+BEATEN = "gateway_hedge"  # the error type of an attempt whose second has answered first
 TRUNCATED = frozenset({"truncated"})
 OPENING = 500  # characters of an answer that are looked at for leaked tool calls
 HELD_CHUNKS = 1000  # without content
@@ -51,6 +53,7 @@ class Attempt:
         ended: Callable[[Outcome], None],
         manner: Manner = PLAIN,
         spent: float | None = 0.0,
+        leave: Callable[[ReadRest], bool] | None = None,
     ) -> None:
         self.request = request
         self.manner = manner
@@ -61,7 +64,9 @@ class Attempt:
             "" if tooled and not manner.repair else None
         )  # of the text, to recognise leaked calls
         self.deployment = deployment
-        self.source = cast("AsyncGenerator[list[Chunk], None]", provider.answer(request, deployment))
+        source = cast("AsyncGenerator[list[Chunk], None]", provider.answer(request, deployment))
+        self.source = source if leave is None else Unbroken(source)
+        self.leave = leave  # takes over what is left when nobody waits any more; None where that is cancelled
         self.clock = clock
         self.spent = spent  # US dollars, by earlier attempts; None when not known
         self.report = ended
@@ -71,6 +76,8 @@ class Attempt:
         self.held_bytes = 0
         self.first: float | None = None
         self.told = False  # whether its first content was told of
+        self.beaten = False  # whether another attempt, beside it, has answered
+        self.given: int | None = None  # tokens of the completion that were given before nobody waited any more
         self.silence = 0.0  # seconds of waiting until the first content
         self.watch = watch_of(request, deployment, limits, patience, clock)
 
@@ -84,10 +91,31 @@ class Attempt:
     ) -> None:
         """The attempt is over: free the connection, say what came of it."""
         self.watch.disarm()
+        if self.leave is not None and gone(exc) and not self.tally.complete:
+            self.given = self.tally.counted(0).completion if self.first is not None else 0
+            if self.leave(self.read_on):
+                return
         try:
             await self.source.aclose()
         finally:
             self.report(self.outcome(exc))
+
+    async def read_on(self, seconds: float) -> None:
+        """Read what is left of an answer that nobody waits for, so that its usage is known; then it is over."""
+        self.watch.arm()
+        try:
+            async with asyncio.timeout(seconds):
+                while (batch := await self.next()) is not None:
+                    for chunk in batch:
+                        self.tally.add(chunk.body)
+        except (TimeoutError, UpstreamError):
+            pass
+        finally:
+            self.watch.disarm()
+            try:
+                await self.source.aclose()
+            finally:
+                self.report(self.outcome(asyncio.CancelledError()))
 
     async def batch(self) -> list[Chunk] | None:
         """The next of the answer, None at its end; nothing is given before its first content.
@@ -174,9 +202,10 @@ class Attempt:
     def outcome(self, exc: BaseException | None) -> Outcome:
         """What came of it."""
         answered = self.first is not None
-        usage = self.tally.counted(self.request.prompt_tokens) if self.tally.content else None
+        left = exc is not None and gone(exc)
+        usage = self.tally.counted(self.request.prompt_tokens) if self.tally.content or left else None
         error = fault(exc)
-        name = named(exc, error, answered, self.tally.complete)
+        name = named(exc, error, answered, self.tally.complete and self.given is None)
         return Outcome(
             deployment=self.deployment,
             outcome=name,
@@ -186,13 +215,26 @@ class Attempt:
             first=self.first,
             usage=usage,
             cost=None if usage is None else self.cost(usage),
-            error_type=error.error_type if error is not None else ("" if name == "success" else "caller_gone"),
+            error_type=error.error_type if error is not None else ("" if name == "success" else self.left_by),
             message=error.logged if error is not None else "",
             retry_after=error.retry_after if error is not None else None,
             rest=self.watch.waited - self.silence if answered else 0.0,
             streamed=self.request.stream and not (answered and (self.whole or self.manner.lump)),
             answered=self.tally.model,
+            request=self.request.id,
+            wasted=0 if name == "success" or usage is None else usage.completion - self.delivered(usage),
         )
+
+    @property
+    def left_by(self) -> str:
+        """Who has left an attempt that did not fail: its caller, or we, since another one has answered."""
+        return BEATEN if self.beaten else "caller_gone"
+
+    def delivered(self, usage: Usage) -> int:
+        """Tokens of the completion that its caller got."""
+        if self.given is not None:
+            return min(self.given, usage.completion)
+        return 0 if self.first is None or self.beaten else usage.completion
 
 
 def said(chunk: Chunk) -> str:
@@ -201,6 +243,11 @@ def said(chunk: Chunk) -> str:
     piece = (choices[0].get("delta") or choices[0].get("message")) if choices else None
     text = piece.get("content") if isinstance(piece, dict) else None
     return text if isinstance(text, str) else ""
+
+
+def gone(exc: BaseException | None) -> bool:
+    """Whether an attempt ends since nobody waits for it any more."""
+    return isinstance(exc, asyncio.CancelledError | GeneratorExit)
 
 
 def fault(exc: BaseException | None) -> GatewayError | None:

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from difflib import get_close_matches
 
-from gateway.engine.answer import Answer, Tools
+from gateway.engine.answer import Answer
 from gateway.engine.observers import tell_answered
 from gateway.engine.shadow import Shadows
+from gateway.engine.tools import Tools
 from gateway.errors import Forbidden, ModelNotFound
 from gateway.routing.policy import Policy, Route
 from gateway.routing.stats import StatsBook
+from gateway.telemetry.trace_context import trace_of
 from gateway.types import ChatRequest, Json, Preferences, Record
 
 NAME_LIMIT = 100  # characters of an unknown name that are looked at and repeated
@@ -32,6 +34,12 @@ class Engine:
         if route.shadow is not None:
             return self.shadows.opened(request, policy, route)
         return Answer(request, policy, route, self.tools)
+
+    def traced(self, request: ChatRequest) -> ChatRequest:
+        """The request with its span, where somebody traces; else its caller's is passed on, if that is valid."""
+        parent, trace = request.headers.get("traceparent", ""), self.tools.trace
+        own = trace_of(parent) if trace is None else trace(parent)
+        return request if own is None else replace(request, trace=own.header)
 
     def tell(self, record: Record, answer: Answer | None = None) -> None:
         """Tell every observer of a request that is over, and mirror it where its route has a shadow."""

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from gateway.engine.answer import Answer
-from gateway.errors import GatewayError, UpstreamError
+from gateway.engine.attempt import BEATEN
+from gateway.errors import Draining, GatewayError, UpstreamError
 from gateway.routing.policy import Policy
-from gateway.types import NOTHING, ChatRequest, Json, OutcomeName, Record, Sketch, Usage
+from gateway.types import NOTHING, ChatRequest, Json, Outcome, OutcomeName, Record, Sketch, Usage
 
 PAIRS, PAIR = 16, 64 + 512  # of metadata, and characters of one
 
@@ -69,6 +70,8 @@ def recorded(request: ChatRequest, at: float, answer: Answer | None, ending: End
         error_type="" if error is None else error.error_type,
         message="" if error is None else error.logged,
         sketch=sketch(request, answer.policy),
+        traceparent=request.headers.get("traceparent", ""),
+        trace=request.trace,
     )
 
 
@@ -100,7 +103,7 @@ def outcome_of(answer: Answer, ending: Ending) -> OutcomeName:
     if ending.error is None:
         return "success"
     delivered = ending.sent is not None and answer.content is not None
-    return "partial" if delivered and isinstance(ending.error, UpstreamError) else ending.error.outcome
+    return "partial" if delivered and isinstance(ending.error, UpstreamError | Draining) else ending.error.outcome
 
 
 def bill(answer: Answer) -> tuple[Usage | None, float | None]:
@@ -113,11 +116,13 @@ def bill(answer: Answer) -> tuple[Usage | None, float | None]:
 def reason_of(answer: Answer) -> str:
     """Why this deployment answered, in one line."""
     if answer.hit is not None:
-        return "answered from the cache"
+        if answer.alike is not None:
+            return f"answered from the cache, by a question that is {answer.alike:.3f} alike"
+        return "answered from the cache" if answer.cache == "hit" else "joined the same request, which was running"
     if answer.plan is None:
         return ""
     failed = [
-        f"{outcome.deployment.name} failed ({outcome.error_type})"
+        f"{outcome.deployment.name} {fate(outcome)}"
         for outcome in answer.outcomes
         if outcome.error_type and outcome.deployment is not answer.deployment
     ]
@@ -126,11 +131,16 @@ def reason_of(answer: Answer) -> str:
     return "; ".join([answer.plan.reason, *failed, *called])
 
 
+def fate(outcome: Outcome) -> str:
+    """What became of an attempt that has not answered."""
+    return "was slower" if outcome.error_type == BEATEN else f"failed ({outcome.error_type})"
+
+
 def overhead(request: ChatRequest, answer: Answer, ending: Ending) -> tuple[tuple[str, float], ...]:
     """Our own time by phase, in seconds: until the upstream was asked, and from its first content to the caller."""
     phases = []
     if answer.asked is not None:
-        phases.append(("request", answer.asked - request.arrived))
+        phases.append(("request", answer.asked - request.arrived - answer.waited))
     if answer.content is not None and ending.sent is not None:
         phases.append(("response", ending.sent - answer.content))
     return tuple(phases)

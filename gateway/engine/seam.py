@@ -7,9 +7,9 @@ import orjson
 
 from gateway.engine.splice import Continuation, Delivered, Mismatch, Splice, summed
 from gateway.engine.tally import CHARS_PER_TOKEN, usage_of
-from gateway.errors import SpliceMismatch, UpstreamError
+from gateway.errors import Rejected, SpliceMismatch, UpstreamError
 from gateway.providers.kind import Kind
-from gateway.types import ChatRequest, Chunk, Json, Usage
+from gateway.types import ChatRequest, Chunk, Json, Outcome, Usage
 
 FORMS = (  # fields of a body by which a server makes an answer keep to a form
     "tools",
@@ -33,6 +33,7 @@ class Seam:
         self.mode = mode
         self.delivered = Delivered(request.body.get("n") or 1)
         self.broken: UpstreamError | None = None  # what ended the first attempt
+        self.model = ""  # that wrote the first part
         self.spent: Usage | None = None  # by the first attempt
         self.used: Usage | None = None  # the same, where the second only continues it
         self.joint: Splice | None = None
@@ -53,15 +54,32 @@ class Seam:
             raise SpliceMismatch(f"The second answer does not go on from the first: {exc}.") from exc
         return found if self.used is None else [with_both(chunk, self.used) for chunk in found]
 
-    def breaks(self, error: UpstreamError, used: Usage | None) -> bool:
+    @property
+    def repeats(self) -> bool:
+        """Whether a second attempt has begun from the start, and says once more what was given already."""
+        return self.joint is not None and self.used is None
+
+    def breaks(self, error: UpstreamError, outcome: Outcome) -> bool:
         """Whether an answer that broke may be taken up by another attempt: once, and only where text can be joined."""
         if self.broken is not None or not error.elsewhere or self.delivered.why_not():
             return False
-        self.broken, self.spent = error, used
+        self.broken, self.spent, self.model = error, outcome.usage, outcome.deployment.model
         return True
 
-    def resume(self, kind: Kind) -> ChatRequest:
-        """The request for the second attempt at a deployment of that kind."""
+    def refused(self, error: UpstreamError) -> bool:
+        """Whether a target that was to continue does not take a prefill, so that it is asked to begin anew instead."""
+        if not isinstance(error, Rejected) or not isinstance(self.joint, Continuation):
+            return False
+        self.mode, self.joint, self.used = "splice", None, None
+        return True
+
+    def resume(self, kind: Kind, model: str) -> ChatRequest:
+        """The request for the second attempt at a deployment of that kind and model.
+
+        Only the model that wrote the first part continues it: what another one begins anew is compared with it.
+        """
+        if model != self.model:
+            kind = replace(kind, prefill=None)
         prefill = self.delivered.prefill() if self.mode == "continue" and continuable(self.request) else None
         if prefill is None or kind.prefill is None:
             self.joint, self.used = Splice(self.delivered), None

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import structlog
 
-from gateway.engine.answer import JUDGED, Answer, Tools
+from gateway.engine.answer import JUDGED, Answer
 from gateway.engine.attempt import Attempt, Manner, patience_of
 from gateway.engine.judge import BROKEN_TOOL_CALL, INVALID_JSON, Said, add_body, wrong
 from gateway.engine.observers import tell_shadowed
 from gateway.engine.tally import Tally
+from gateway.engine.tools import Tools
 from gateway.engine.transitions import turned
-from gateway.errors import GatewayError, PolicyError
+from gateway.errors import GatewayError, NoCandidate, PolicyError
 from gateway.routing.planner import plan
 from gateway.routing.policy import Policy, Route, Shadow
 from gateway.types import ChatRequest, Choice, Chunk, Measured, Outcome, Preferences, Record, Shadowed
@@ -139,7 +140,10 @@ class Mirror:
             self.tell(Shadowed(self.request.id, self.route.name, "budget"))
             return None
         try:
-            return plan(self.request, self.aside, book, now, self.tools.chance()).choices[0]
+            found = plan(self.request, self.aside, book, now, self.tools.chance())
+            if found.full:
+                raise NoCandidate("Whoever could answer is full, and a mirrored request waits for nobody.")
+            return found.choices[0]
         except PolicyError as exc:
             told = Shadowed(self.request.id, self.route.name, "no_candidate", None, None, exc.error_type, exc.logged)
             self.tell(told)
@@ -166,6 +170,7 @@ class Mirror:
         """It is true of its deployment whoever asked; the route's habits are its callers' alone."""
         book, name = self.tools.book, self.aside.name
         turned(outcome.deployment, book.ended(outcome))
+        self.tools.queues.freed(outcome.deployment.backend)
         book.habits(name, outcome.deployment.model, self.request.prompt_tokens, outcome)
         if outcome.usage is not None:
             book.spend(name, choice.forecast.usd if outcome.cost is None else outcome.cost, outcome.ended)
@@ -224,7 +229,7 @@ class Mirror:
 
 def winner(record: Record) -> Outcome | None:
     """The attempt that has answered a request all by itself; None when it failed, was joined or came from the cache."""
-    if record.outcome != "success" or record.cache == "hit":
+    if record.outcome != "success" or record.cache in ("hit", "coalesced"):
         return None
     gave = [outcome for outcome in record.attempts if outcome.first is not None]
     return gave[0] if len(gave) == 1 and gave[0].outcome == "success" else None

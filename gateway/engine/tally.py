@@ -28,8 +28,11 @@ class Tally:
 
     def add_choice(self, choice: Json) -> None:
         """One choice's piece: its text counts as content, and so does its end."""
-        reason = choice.get("finish_reason")
-        index = choice.get("index")
+        reason, index, delta = choice.get("finish_reason"), choice.get("index"), choice.get("delta")
+        plain = reason is None and self.content and type(index) is int and index in self.finished
+        if plain and delta and len(delta) == 1 and type(text := delta.get("content")) is str:
+            self.characters += len(text)  # nearly all chunks are such
+            return
         index = index if isinstance(index, int) else 0
         if reason is not None:
             self.finished[index] = str(reason)

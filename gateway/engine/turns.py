@@ -1,11 +1,11 @@
 """Whose turn is it? The order of attempts of one request, pure: errors in, the next deployment and the wait out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from tenacity import RetryCallState, wait_exponential
 
-from gateway.errors import UpstreamError, larger_than
+from gateway.errors import GatewayError, UpstreamError, larger_than
 from gateway.types import Choice
 
 PER_DEPLOYMENT = 2  # attempts at one deployment for one request
@@ -15,11 +15,12 @@ BACKOFF = wait_exponential(multiplier=0.25, max=4.0)
 
 
 class Turn(NamedTuple):
-    """The deployment to ask, how many seconds from now, and whether it is the last one."""
+    """The deployment to ask, how many seconds from now, whether it is the last one, and may have to be waited for."""
 
     choice: Choice
     wait: float
     last: bool
+    waits: bool = False
 
 
 class Turns:
@@ -32,10 +33,13 @@ class Turns:
         chance: Callable[[], float],
         closed: Callable[[Choice], str | None] = lambda choice: None,
         may_repeat: Callable[[], bool] = lambda: True,
+        full: Callable[[Choice], bool] = lambda choice: False,
     ) -> None:
         self.fresh = list(choices)
         self.closed = closed  # why a choice cannot be asked any more
         self.may_repeat = may_repeat  # whether a deployment may be asked once more, by the budget for that
+        self.full = full  # whether a choice that is closed can be waited for
+        self.crowded: list[Choice] = []  # those that were passed over, and can
         self.skipped: list[str] = []
         self.again: list[tuple[Choice, UpstreamError]] = []
         self.left = attempts
@@ -56,17 +60,32 @@ class Turns:
         if failed is not None and error is not None:
             if not error.elsewhere:
                 return reserve()
-            self.fresh = [choice for choice in self.fresh if error.helps(failed.deployment, choice.deployment)]
-            if self.patient(error) and self.asked[failed.deployment.name] < PER_DEPLOYMENT:
-                self.again.append((failed, error))
+            self.hear(failed, error)
         if self.left == 0:
             return None
-        return self.first_time() or reserve() or self.once_more()
+        return self.first_time() or reserve() or self.in_time() or self.once_more()
+
+    def hear(self, failed: Choice, error: UpstreamError) -> None:
+        """Learn from a failure: whom it makes no sense to ask after it, and whether it may be asked again itself."""
+        self.fresh = [choice for choice in self.fresh if error.helps(failed.deployment, choice.deployment)]
+        self.crowded = [choice for choice in self.crowded if error.helps(failed.deployment, choice.deployment)]
+        if self.patient(error) and self.asked[failed.deployment.name] < PER_DEPLOYMENT:
+            self.again.append((failed, error))
+
+    def hear_all(self, failures: Iterable[tuple[Turn, GatewayError]]) -> None:
+        """Learn from the failures of attempts that ran beside another one."""
+        for turn, error in failures:
+            if isinstance(error, UpstreamError):
+                self.hear(turn.choice, error)
 
     def near(self, model: str) -> None:
         """From now on only deployments of that model, where any is left: no other one would say the same."""
         mine = [choice for choice in self.fresh if choice.deployment.model == model]
         self.fresh = mine or self.fresh
+
+    def again_at(self, choice: Choice) -> None:
+        """Ask that choice next once more: it refused the way in which it was asked, not the request."""
+        self.fresh.insert(0, choice)
 
     def joined(self, choices: Sequence[Choice]) -> Turn | None:
         """The turn after others have joined: those of a new plan that were not asked yet."""
@@ -81,7 +100,19 @@ class Turns:
             if reason is None:
                 return self.turn(choice, 0.0)
             self.skipped.append(f"{choice.deployment.name}: {reason}")
+            if self.full(choice):
+                self.crowded.append(choice)
         return None
+
+    def in_time(self) -> Turn | None:
+        """The best choice that was passed over since it was full: it is worth waiting for, now that nobody is free."""
+        return self.turn(self.crowded.pop(0), 0.0, waits=True) if self.crowded else None
+
+    def beside(self) -> Choice | None:
+        """Who can be asked while another attempt still runs: the best that was not asked yet; its turn is not taken."""
+        if self.left == 0:
+            return None
+        return next((choice for choice in self.fresh if self.closed(choice) is None), None)
 
     def once_more(self) -> Turn | None:
         """The choice whose wait is the shortest."""
@@ -90,14 +121,14 @@ class Turns:
             return None
         self.rounds += 1
         wait, index = min(waits)
-        return self.turn(self.again.pop(index)[0], wait)
+        return self.turn(self.again.pop(index)[0], wait, waits=True)
 
-    def turn(self, choice: Choice, wait: float) -> Turn:
+    def turn(self, choice: Choice, wait: float, waits: bool = False) -> Turn:
         """Count the attempt."""
         self.left -= 1
         self.asked[choice.deployment.name] = self.asked.get(choice.deployment.name, 0) + 1
         others = self.again or any(self.closed(other) is None for other in self.fresh)
-        return Turn(choice, wait, self.left == 0 or not others)
+        return Turn(choice, wait, self.left == 0 or not others, waits)
 
     def larger_left(self, choice: Choice) -> bool:
         """Whether one of a larger model is left that can be asked after that choice."""

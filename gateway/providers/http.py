@@ -17,6 +17,7 @@ ANSWER_LIMIT = 16 << 20  # bytes of an answer in one piece
 JSON = "application/json"  # where a stream was asked for: an error, most likely
 PAGES = ("text/html", "application/xhtml+xml")
 SECRET_LENGTH = 8  # characters below which a header's value is no secret
+LONG_SECRET = 16  # characters from which a value cannot be in a name by chance
 
 
 class HttpProvider(ABC):
@@ -82,7 +83,8 @@ class HttpProvider(ABC):
     async def answer(self, request: ChatRequest, deployment: Deployment) -> AsyncIterator[list[Chunk]]:
         """The answer in canonical chunks as they arrive, or one chunk when the request does not stream."""
         try:
-            response = await self.transport.send(self.call(request, deployment))
+            call = self.call(request, deployment)
+            response = await self.transport.send(traced(call, request.trace) if request.trace else call)
             try:
                 if response.status != 200:
                     body = await beginning(response)
@@ -92,14 +94,18 @@ class HttpProvider(ABC):
                     whole = self.completion(await response.read(ANSWER_LIMIT), request)  # raises what it complains of
                     if request.stream:
                         raise not_promised(self.backend.name, "a whole answer where a stream was asked for")
+                    self.check_names(whole, deployment)
                     yield [whole]
                     return
                 if kind in PAGES:
                     raise not_promised(self.backend.name, "a page where a stream was asked for")
-                decoder = self.decoder(request, deployment)
+                decoder, begun = self.decoder(request, deployment), False
                 async for part in response.parts():
                     chunks = decoder.feed(part)
                     if chunks:
+                        if not begun:
+                            self.check_names(chunks[0], deployment)
+                            begun = True
                         yield chunks
                     if decoder.failure is not None:
                         raise decoder.failure
@@ -110,6 +116,16 @@ class HttpProvider(ABC):
                 response.close()
         except UpstreamError as exc:
             raise self.cleaned(exc) from exc.__cause__
+
+    def check_names(self, chunk: Chunk, deployment: Deployment) -> None:
+        """Raises InvalidResponse where an answer is named by our credentials: its model, say, by what echoes a header.
+
+        Names go to the caller and into records. Only the first piece is looked at: later ones have the same.
+        """
+        names = "\n".join([value for value in chunk.body.values() if type(value) is str])
+        for secret in self.secrets:
+            if len(secret) >= LONG_SECRET and secret in names and secret not in deployment.id:
+                raise not_promised(self.backend.name, "an answer that quotes the gateway's credentials")
 
     async def models(self) -> list[ServedModel]:
         """What the upstream says it serves."""
@@ -150,6 +166,11 @@ async def beginning(response: Response) -> bytes:
     except UpstreamError:
         return bytes(held)  # the status alone tells what it was
     return bytes(held[:ERROR_LIMIT])
+
+
+def traced(call: HttpCall, traceparent: str) -> HttpCall:
+    """The call with the trace it belongs to (W3C Trace Context); it is signed, where it is, without that."""
+    return call._replace(headers={**call.headers, "traceparent": traceparent})
 
 
 def content_type(response: Response) -> str:

@@ -9,18 +9,28 @@ import httptools
 
 from gateway.errors import Disconnected, InvalidResponse, UpstreamError
 
-BUFFER = 64 << 10  # bytes that are held for a reader who is slower than the upstream
+READ = 8 << 10  # bytes of one read from a socket
+BUFFER = 4 << 10  # bytes that are held for a reader who is slower than the upstream, before one more read
+PIECES = 256  # pieces of the same
+PART = 2 << 10  # bytes that are given at once: whoever decodes them holds many times as much until they are passed on
+ALL = 1 << 62  # bytes: whatever is here
 HEAD_LIMIT = 64 << 10  # bytes of an answer's head
 CUT = "The upstream closed the connection in the middle of its answer."
 TOO_LONG = f"The upstream sent an answer with a head of more than {HEAD_LIMIT} bytes."
 NOT_HTTP = "The upstream sent an answer that is not HTTP."
 
 
-class Connection(asyncio.Protocol):
+def window() -> memoryview:
+    """Where bytes are read to; what comes is taken out at once, so that all connections of a loop can share it."""
+    return memoryview(bytearray(READ))
+
+
+class Connection(asyncio.BufferedProtocol):
     """Parses answers as bytes come; a reader waits for the head, then for parts of the body."""
 
-    def __init__(self, lost: Callable[["Connection"], None]) -> None:
+    def __init__(self, lost: Callable[["Connection"], None], window: memoryview) -> None:
         self.lost = lost
+        self.window = window
         self.loop = asyncio.get_running_loop()
         self.parser = httptools.HttpResponseParser(self)
         self.transport: asyncio.Transport | None = None
@@ -53,21 +63,38 @@ class Connection(asyncio.Protocol):
                 raise self.failure
             await self.wait()
 
-    async def part(self) -> bytes:
-        """The next bytes of the body; none at its end. Raises Disconnected or InvalidResponse."""
+    async def part(self, most: int = PART) -> bytes:
+        """The next bytes of the body, about `most`; none at its end. Raises Disconnected or InvalidResponse."""
         while not self.parts:
             if self.complete:
                 return b""
             if self.failure is not None:
                 raise self.failure
             await self.wait()
-        data = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
-        self.parts.clear()
-        self.held = 0
-        if self.paused and self.transport is not None:
+        data = self.parts.popleft()
+        if self.parts or len(data) > most:
+            data = self.more(data, most)
+        self.held -= len(data)
+        if self.paused and self.held <= PART and self.transport is not None:
             self.paused = False
             self.transport.resume_reading()
         return data
+
+    def more(self, data: bytes, most: int) -> bytes:
+        """What is taken at once where it is not one small piece alone."""
+        if self.held <= most:
+            data = b"".join((data, *self.parts))
+            self.parts.clear()
+            return data
+        taken, size = [data], len(data)
+        while size < most:
+            taken.append(self.parts.popleft())
+            size += len(taken[-1])
+        if size > 2 * most:
+            rest = size - most
+            self.parts.appendleft(taken[-1][-rest:])
+            taken[-1] = taken[-1][:-rest]
+        return b"".join(taken)
 
     async def wait(self) -> None:
         """Returns when something has happened."""
@@ -101,7 +128,15 @@ class Connection(asyncio.Protocol):
         """The connection stands."""
         self.transport = cast(asyncio.Transport, transport)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to put what comes."""
+        return self.window
+
+    def buffer_updated(self, count: int) -> None:
+        """So many bytes have come."""
+        self.data_received(self.window[:count])
+
+    def data_received(self, data: bytes | memoryview) -> None:
         """Bytes from the upstream; none are due before a request or after an answer."""
         self.received += len(data)
         if self.complete:
@@ -160,7 +195,7 @@ class Connection(asyncio.Protocol):
             return
         self.parts.append(body)
         self.held += len(body)
-        if self.held > BUFFER and not self.paused and self.transport is not None:
+        if (self.held > BUFFER or len(self.parts) > PIECES) and not self.paused and self.transport is not None:
             self.paused = True
             self.transport.pause_reading()
 

@@ -16,6 +16,7 @@ class LlamaCpp(OpenAICompatible):
         keepalive=3,
         prefill={},
         slots=4,
+        health="/health",
     )
 
     odd: tuple[str, ...] = ("tool_choice",)

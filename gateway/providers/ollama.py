@@ -3,7 +3,7 @@
 import base64
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -12,6 +12,7 @@ import orjson
 
 from gateway.errors import Rejected, UpstreamError
 from gateway.providers.decoder import Decoder
+from gateway.providers.embedding import embedded
 from gateway.providers.failures import failure
 from gateway.providers.http import HttpProvider, loaded, not_promised
 from gateway.providers.kind import Kind
@@ -52,6 +53,8 @@ class Ollama(HttpProvider):
         keepalive=30,
         cold=330,
         slots=1,
+        queue=16,
+        queue_wait=30,
         capabilities=frozenset({"tools", "json_schema", "vision"}),
         offers=frozenset({"json_object"}),
     )
@@ -60,6 +63,7 @@ class Ollama(HttpProvider):
         super().__init__(backend, transport)
         base = (backend.url or ADDRESS).rstrip("/").removesuffix("/v1").removesuffix("/api")
         self.chat_url = f"{base}/api/chat"
+        self.embed_url = f"{base}/api/embed"
         self.models_url = f"{base}/api/tags"
         self.headers = headers_of(backend)
 
@@ -67,6 +71,12 @@ class Ollama(HttpProvider):
         """The chat request in Ollama's words."""
         body = orjson.dumps(native_body(request, deployment))
         return HttpCall("POST", self.chat_url, self.headers, body, deployment.timeouts.connect)
+
+    async def embed(self, text: str, deployment: Deployment) -> Sequence[float]:
+        """The vector of a text."""
+        body = orjson.dumps({"model": deployment.id, "input": text})
+        call = HttpCall("POST", self.embed_url, self.headers, body, deployment.timeouts.connect)
+        return await embedded(self, call, deployment)
 
     def completion(self, body: bytes, request: ChatRequest) -> Chunk:
         """The answer in one piece."""

@@ -1,9 +1,12 @@
 """Hosts that speak OpenAI's API; the base of every provider that does."""
 
+from collections.abc import Sequence
+
 import orjson
 
 from gateway.errors import UpstreamError
 from gateway.providers.decoder import Decoder
+from gateway.providers.embedding import embedded
 from gateway.providers.failures import stream_failure
 from gateway.providers.finish import Endings
 from gateway.providers.http import HttpProvider, not_promised
@@ -26,6 +29,7 @@ class OpenAICompatible(HttpProvider):
         super().__init__(backend, transport)
         base = backend.url.rstrip("/").removesuffix(self.prefix)
         self.chat_url = f"{base}{self.prefix}/chat/completions"
+        self.embeddings_url = f"{base}{self.prefix}/embeddings"
         self.models_url = f"{base}{self.prefix}/models"
         self.headers = headers_of(backend)
 
@@ -33,6 +37,12 @@ class OpenAICompatible(HttpProvider):
         """The chat request with the deployment's own id; usage is always asked for."""
         body = orjson.dumps(self.body(request, deployment))
         return HttpCall("POST", self.chat_url, self.headers, body, deployment.timeouts.connect)
+
+    async def embed(self, text: str, deployment: Deployment) -> Sequence[float]:
+        """The vector of a text."""
+        body = orjson.dumps({"model": deployment.id, "input": text, "encoding_format": "float"})
+        call = HttpCall("POST", self.embeddings_url, self.headers, body, deployment.timeouts.connect)
+        return await embedded(self, call, deployment)
 
     def body(self, request: ChatRequest, deployment: Deployment) -> Json:
         """The body to send: unknown fields go along; hosts of Llama know `max_tokens` by its older name."""

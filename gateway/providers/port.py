@@ -1,6 +1,6 @@
 """The ports of this room: what the engine asks of a provider, and what a provider asks of its transport."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.providers.kind import Kind
@@ -49,6 +49,14 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close all connections."""
+        ...
+
+
+class Embedder(Protocol):
+    """A provider that makes vectors."""
+
+    async def embed(self, text: str, deployment: Deployment) -> Sequence[float]:
+        """The vector of a text; raises UpstreamError."""
         ...
 
 

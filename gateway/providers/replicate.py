@@ -65,6 +65,8 @@ class Replicate(HttpProvider):
         timeouts=Timeouts(connect=3, first_token=300, first_token_last=300, idle=60, total=900),
         cold=300,
         slots=32,
+        queue=64,
+        queue_wait=30,
         capabilities=frozenset(),
         offers=frozenset(),
     )

@@ -15,4 +15,5 @@ class Sglang(OpenAICompatible):
         timeouts=Timeouts(connect=2, first_token=12, first_token_last=120, idle=20, total=600),
         keepalive=3,
         prefill={"continue_final_message": True},
+        health="/health",
     )

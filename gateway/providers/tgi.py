@@ -32,6 +32,7 @@ class Tgi(OpenAICompatible):
         location="self_hosted",
         timeouts=Timeouts(connect=2, first_token=12, first_token_last=120, idle=20, total=600),
         offers=frozenset({"json_object", "tool_choice"}),  # it passes over `n`
+        health="/health",
     )
 
     odd = ("response_format",)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from gateway.errors import Disconnected, InvalidResponse, Unreachable
-from gateway.providers.http1 import Connection
+from gateway.providers.http1 import ALL, Connection, window
 from gateway.providers.port import HttpCall
 
 OUR_LIMITS = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM})
@@ -46,11 +46,11 @@ class Answer:
 
     async def read(self, limit: int) -> bytes:
         """The whole body, at most `limit` bytes."""
-        body = await self.connection.part()
+        body = await self.connection.part(ALL)
         if self.connection.complete and not self.connection.parts and len(body) <= limit:
             return body
         held, size = [body], len(body)
-        while size <= limit and (body := await self.connection.part()):
+        while size <= limit and (body := await self.connection.part(ALL)):
             held.append(body)
             size += len(body)
         if size > limit:
@@ -137,6 +137,7 @@ class PooledTransport:
     def __init__(self, keepalive: float, tls: ssl.SSLContext | None = None) -> None:
         self.keepalive = keepalive
         self.tls = tls
+        self.window = window()
         self.pools: dict[Address, Pool] = {}
         self.targets: dict[str, Target] = {}
         self.served: frozenset[Address] = frozenset()  # where backends are, and where some were
@@ -186,7 +187,7 @@ class PooledTransport:
         try:
             async with asyncio.timeout(seconds):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(pool.lost),
+                    lambda: Connection(pool.lost, self.window),
                     target.host,
                     target.port,
                     ssl=self.context() if secure else None,
@@ -239,6 +240,8 @@ def unreachable(exc: OSError | UnicodeError) -> Unreachable:
         return Unreachable(f"The upstream has a certificate that is not good: {exc.verify_message}.")
     if isinstance(exc, ssl.SSLError):
         return Unreachable("The upstream does not speak TLS as we do.")
+    if isinstance(exc, socket.gaierror) and exc.errno == socket.EAI_AGAIN:
+        return Unreachable("The upstream has a host name that no name server tells the address of just now.")
     if isinstance(exc, socket.gaierror | UnicodeError):
         return Unreachable("The upstream has a host name that is not known.")
     if isinstance(exc, ConnectionRefusedError):

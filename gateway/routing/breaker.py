@@ -141,6 +141,21 @@ def opened(breaker: Breaker, now: float, chance: float, because: str) -> Breaker
     return Breaker(False, until, until, breaker.faults, openings, because=because)
 
 
+def held(breaker: Breaker, until: float, because: str) -> Breaker:
+    """The breaker of a deployment that is known not to be well, open until then at least."""
+    if not breaker.closed and breaker.until >= until:
+        return breaker
+    openings = max(1, breaker.openings)
+    return Breaker(False, until, until, breaker.faults, openings, because=because, window=breaker.window)
+
+
+def let_go(breaker: Breaker, now: float, because: str) -> Breaker:
+    """The breaker after that is over: half-open, so that real requests try the deployment."""
+    if breaker.closed or breaker.because != because or now >= breaker.since:
+        return breaker
+    return breaker._replace(until=now, since=now)
+
+
 def open_seconds(openings: int, chance: float) -> float:
     """Seconds to stay open: doubled with each opening, jittered by a fifth, never above the cap."""
     seconds = min(OPEN_SECONDS_MAX, OPEN_SECONDS * 2.0 ** min(openings - 1, 8))

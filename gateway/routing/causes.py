@@ -44,7 +44,7 @@ def standing(view: View) -> frozenset[str]:
 
 def nobody_left(view: View, model: str) -> bool:
     """Whether each deployment of a model says that it is gone, or has none at all on this route."""
-    mine = [stats for stats, name in zip(view.stats, view.lane.models, strict=True) if name == model]
+    mine = [stats for stats, name in zip(view.board.stats, view.lane.models, strict=True) if name == model]
     return all(gone(stats, view.now) for stats in mine)
 
 
@@ -58,7 +58,7 @@ def bursting(view: View) -> bool:
     limit = rule.below if name in view.book.bursts else rule.above
     own = [
         ttft
-        for ttft, when, stats in zip(view.ttfts, view.lane.whens, view.stats, strict=True)
+        for ttft, when, stats in zip(view.ttfts, view.lane.whens, view.board.stats, strict=True)
         if not when and max(stats.resting_until, stats.ejected_until) <= view.now
     ]
     return not own or min(own) > limit

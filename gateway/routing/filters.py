@@ -9,6 +9,7 @@ from gateway.routing.stats import GONE, Stats, StatsBook
 from gateway.routing.view import Case, View
 from gateway.types import Deployment
 
+FOREVER = float("inf")
 STALE = 30.0  # seconds after which a measurement no longer shuts a deployment out
 WHEN = {
     "context": "no context window of the others holds the request",
@@ -84,6 +85,14 @@ def too_long(case: Case) -> str | None:
     return None if asked is None or gives is None or asked <= gives else f"gives {gives} tokens, {asked} are asked for"
 
 
+def not_allowed(case: Case) -> str | None:
+    """The caller may not use its model."""
+    caller = case.request.caller
+    if caller.models is None or case.deployment.model in caller.models:
+        return None
+    return f"serves a model that caller '{caller.name}' may not use"
+
+
 def not_wanted(case: Case) -> str | None:
     """The caller's own preferences exclude it."""
     wishes = case.request.preferences
@@ -114,7 +123,9 @@ def strain(asked: int, limit: int | None) -> str | None:
 def rest(stats: Stats, now: float) -> str | None:
     """Why a deployment must be left alone for a while."""
     left = stats.resting_until - now
-    return None if left <= 0 else f"{stats.resting_because}, for another {left:.1f} s"
+    if left <= 0:
+        return None
+    return stats.resting_because if left == FOREVER else f"{stats.resting_because}, for another {left:.1f} s"
 
 
 def unavailable(deployment: Deployment, book: StatsBook, now: float) -> str | None:
@@ -145,6 +156,11 @@ def ejected(case: Case) -> str | None:
 def wishful(view: View) -> list[bool]:
     """All of them, when the request has preferences."""
     return [] if view.request.preferences is None else [True] * len(view.lane.names)
+
+
+def restricted(view: View) -> list[bool]:
+    """All of them, when the caller may use some models only."""
+    return [] if view.request.caller.models is None else [True] * len(view.lane.names)
 
 
 def waiting(view: View) -> list[bool]:
@@ -214,13 +230,13 @@ def crowded(view: View) -> list[bool]:
 def tired(view: View) -> list[bool]:
     """Those that rest."""
     now = view.now
-    return [until > now for until in view.resting] if max(view.resting) > now else []
+    return [until > now for until in view.board.resting] if view.board.last_rested > now else []
 
 
 def thrown_out(view: View) -> list[bool]:
     """Those that are ejected."""
     now = view.now
-    return [until > now for until in view.ejected] if view.last_ejected > now else []
+    return [until > now for until in view.board.ejected] if view.board.last_ejected > now else []
 
 
 FILTERS = (  # what the policy and the state of things say
@@ -235,5 +251,7 @@ FILTERS = (  # what the policy and the state of things say
     Filter("ejected", ejected, thrown_out),  # these two last: whoever is out for one of them alone may be pardoned
     Filter("language", lacks_language, foreign),
 )
-# What the caller says comes after all of those, so that it only ever narrows: it calls no reserve, and pardons nobody.
+# What the caller may use and what it says come after all of those, so that they only ever narrow: they call no reserve,
+# and pardon nobody.
+GRANTS = Filter("caller", not_allowed, restricted)
 WISHES = Filter("preference", not_wanted, wishful)

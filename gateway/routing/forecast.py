@@ -45,21 +45,17 @@ def prior(deployment: Deployment) -> Latency:
     return Latency(START_TTFT, START_PER_TOKEN + START_PER_BILLION * billions)
 
 
-def measured(deployment: Deployment, stats: Stats, prompt: float) -> Latency | None:
-    """What was measured, for a prompt of so many tokens; None when nothing was."""
-    if stats.ttft is None:
-        return None
+def measured(deployment: Deployment, stats: Stats, prompt: float) -> Latency:
+    """What was measured of a deployment that has been seen, for a prompt of so many tokens."""
     per_token = prior(deployment).per_token if stats.per_token is None else stats.per_token
     return Latency(stats.first_token(prompt), per_token)
 
 
-def believed(deployment: Deployment, seen: Latency | None, best: Latency | None, age: float) -> Latency:
+def believed(seen: Latency, best: Latency | None, age: float) -> Latency:
     """The latency to count with: as measured while fresh, then drifting to the `best` of the same model's deployments.
 
-    That drift is what gives a deployment that was slow once another try; an unseen one starts as good as the best.
+    That drift is what gives a deployment that was slow once another try.
     """
-    if seen is None:
-        return prior(deployment) if best is None else best
     if age < FRESH or best is None:
         return seen
     kept = 0.5 ** (age / HALF_LIFE)

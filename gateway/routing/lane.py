@@ -1,10 +1,13 @@
 """A set of candidates with what never changes of them in columns, so that a plan reads lists and calls nothing."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.routing.forecast import UNKNOWN_SIZE, rate
 from gateway.types import Deployment
+
+if TYPE_CHECKING:
+    from gateway.routing.board import Board
 
 NO_LIMIT = float("inf")
 NOTHING: frozenset[str] = frozenset()
@@ -27,6 +30,7 @@ class Lane:
 
     __slots__ = (
         "backends",
+        "board",
         "cached_usd",
         "candidates",
         "causes",
@@ -55,6 +59,7 @@ class Lane:
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         deployments = [candidate.deployment for candidate in candidates]
+        self.board: Board | None = None  # what was seen of them when the last plan was made
         self.candidates = tuple(candidates)
         self.deployments = deployments
         self.names = [one.name for one in deployments]

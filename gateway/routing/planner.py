@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import repeat
 from typing import NamedTuple
 
-from gateway.errors import GatewayError, NoCandidate, NothingFits, TooLongForAll
+from gateway.errors import Forbidden, GatewayError, NoCandidate, NothingFits, TooLongForAll
 from gateway.routing.breaker import RAMP, share
 from gateway.routing.causes import BURST, left_out, standing
-from gateway.routing.filters import FILTERS, WISHES, Filter
+from gateway.routing.choices import Choices
+from gateway.routing.filters import FILTERS, GRANTS, WISHES, Filter
 from gateway.routing.lane import Lane
 from gateway.routing.policy import Arm, Route, Weights
 from gateway.routing.preferences import rank
@@ -21,11 +21,14 @@ from gateway.types import ChatRequest, Choice, Plan, Preferences, Rejection
 TIE = 0.05  # scores closer than this share are a tie, and chance decides
 INERTIA = 0.03  # by which a newcomer must be better before it joins those that were as good as the best
 NEWCOMER = 1.0 + INERTIA
-PARDONED = ("language", "ejected")  # what is better than nobody, the lesser evil first
+PARDONED = ("language", "busy", "ejected")  # what is better than nobody, the lesser evil first
+WAITED_FOR = ("busy",)
+LATER = FILTERS[[each.code for each in FILTERS].index("busy") + 1 :]  # whoever is merely full, none of these is against
 PROBE_SHARE = 0.01  # of requests try the deployment that was measured longest ago
 PROBE_AGE = 60.0  # seconds after which a measurement is old enough for that
 RAMP_SPREAD = 7919.0  # a chance is used for ties and arms as well: other digits decide here
 BUSY_RETRY = 1.0  # seconds to wait when everything is full
+DRAINED_RETRY = 600.0  # at most: nobody knows when a backend that an operator has drained comes back
 SOON = frozenset({"busy", "latency", "ejected"})  # what passes sooner than a rest
 PREFERRED = " by the route's preference"
 NOBODY: frozenset[str] = frozenset()
@@ -41,6 +44,7 @@ class Deliberation(NamedTuple):
     passed: Sequence[int]  # places of those that may be asked
     out: Mapping[int, Rejection]  # by place: why the others may not
     weights: Weights
+    full: bool = False  # whether they must be waited for, all of them
 
 
 def plan(
@@ -69,20 +73,25 @@ def deliberate(
     while not passed and (more := (left_out(out.values()) & view.lane.causes) - view.causes):
         view.causes |= more
         passed, out = sift(view, FILTERS)
+    full = False
     if not passed:
-        passed, out = pardon(view, out)
-    elif out and view.last_ejected > now:
+        passed, out, full = pardon(view, out, PARDONED)
+    elif out and view.board.last_ejected > now:
         passed, out = disbelieved(view, passed, out)
+    if request.caller.models is not None:
+        passed, out = narrowed(view, passed, out, GRANTS)
     if request.preferences is not None:
-        passed, out = narrowed(view, passed, out)
+        passed, out = narrowed(view, passed, out, WISHES)
+    if not passed and out:
+        passed, out, full = pardon(view, out, WAITED_FOR)
     if view.lane.repeats:
         passed = once(view, passed)
-    return Deliberation(arm, view, passed, out, weights_of(request, route))
+    return Deliberation(arm, view, passed, out, weights_of(request, route), full)
 
 
 def concluded(found: Deliberation, chance: float) -> Plan:
     """The plan that follows; raises as `plan` does."""
-    arm, view, passed, out, weights = found
+    arm, view, passed, out, weights, full = found
     route, rejected = view.route, [out[place] for place in sorted(out)] if out else []
     if not passed:
         raise nobody(route, rejected, view.book, view.now)
@@ -90,11 +99,13 @@ def concluded(found: Deliberation, chance: float) -> Plan:
     scores = scored(columns, passed, weights)
     order, leading = ranked(view, passed, scores, chance)
     probing = probe(view, passed, order, chance)
-    choices = chosen(view, passed, scores, order)
-    reason = f"probing {choices[0].deployment.name}, not measured lately" if probing else why(choices)
+    choices = Choices(view, passed, scores, order)
+    reason = f"probing {choices[0].deployment.name}, not measured lately" if probing else why(choices, full)
     excluded = route.excluded + tuple(rejected) if rejected else route.excluded
     split = "" if arm is None else arm.name
-    return Plan(route.name, weights, choices, excluded, reason, split, view.causes, leading, columns)
+    known = view.lane.deployments
+    allowed = known if len(passed) == len(known) else [known[place] for place in passed]
+    return Plan(route.name, weights, choices, excluded, reason, split, view.causes, leading, columns, full, allowed)
 
 
 def lane_of(arm: Arm | None, route: Route) -> Lane:
@@ -126,13 +137,27 @@ def sift(view: View, filters: Iterable[Filter]) -> tuple[Sequence[int], dict[int
     return ([place for place in everyone if place not in out] if out else everyone), out
 
 
-def pardon(view: View, out: Mapping[int, Rejection]) -> tuple[Sequence[int], dict[int, Rejection]]:
-    """With nobody left, those that are out for the language or for their faults alone are asked all the same."""
-    for code in PARDONED:
+def pardon(
+    view: View, out: Mapping[int, Rejection], codes: Sequence[str]
+) -> tuple[Sequence[int], dict[int, Rejection], bool]:
+    """With nobody left, those that are out for the language or for their faults alone are asked all the same.
+
+    Those that are merely full are waited for (True).
+    """
+    for code in codes:
         passed = [place for place in sorted(out) if out[place].code == code]
+        if code == "busy":
+            passed = [place for place in passed if merely_full(view, place)]
         if passed:
-            return passed, {place: rejection for place, rejection in out.items() if rejection.code != code}
-    return [], dict(out)
+            rest = {place: rejection for place, rejection in out.items() if place not in passed}
+            return passed, rest, code == "busy"
+    return [], dict(out), False
+
+
+def merely_full(view: View, place: int) -> bool:
+    """Whether nothing is against a candidate but that it is full."""
+    case = view.case(place)
+    return not any(each.check(case) for each in LATER)
 
 
 def disbelieved(
@@ -156,13 +181,11 @@ def disbelieved(
 
 
 def narrowed(
-    view: View, passed: Sequence[int], out: Mapping[int, Rejection]
+    view: View, passed: Sequence[int], out: Mapping[int, Rejection], by: Filter
 ) -> tuple[Sequence[int], dict[int, Rejection]]:
-    """Without those that the request's own preferences exclude."""
-    reasons = ((place, WISHES.check(view.case(place))) for place in view.lane.places)
-    unwanted = {
-        place: Rejection(view.lane.deployments[place], reason, WISHES.code) for place, reason in reasons if reason
-    }
+    """Without those that the caller may not use, or the request's own preferences exclude."""
+    reasons = ((place, by.check(view.case(place))) for place in view.lane.places)
+    unwanted = {place: Rejection(view.lane.deployments[place], reason, by.code) for place, reason in reasons if reason}
     return [place for place in passed if place not in unwanted], {**out, **unwanted}
 
 
@@ -188,20 +211,25 @@ def scored(columns: Sequence[Sequence[float]], passed: Sequence[int], weights: S
     A ratio is (value + scale) / (best + scale); what is the same for all is added at once.
     """
     least, weighed = 0.0, []
+    everyone = len(passed) == len(columns[0])
     for term, values, weight in zip(TERMS, columns, weights, strict=True):
-        if weight:
-            if len(passed) != len(values):
-                values = [values[place] for place in passed]
-            best = min(values)
-            if best == max(values):
-                least += weight
-                continue
-            factor = weight / (best + term.scale)
-            least += factor * term.scale
-            weighed.append((factor, values))
-    scores = [least] * len(passed)
-    for factor, values in weighed:
-        scores = [score + factor * value for score, value in zip(scores, values, strict=True)]
+        if not weight:
+            continue
+        if not everyone:
+            values = [values[place] for place in passed]
+        best = min(values)
+        if values[0] == best and max(values) == best:
+            least += weight
+            continue
+        factor = weight / (best + term.scale)
+        least += factor * term.scale
+        weighed.append((factor, values))
+    if not weighed:
+        return [least] * len(passed)
+    (factor, values), *others = weighed
+    scores = [least + factor * value for value in values]
+    for factor, values in others:
+        scores = [score + factor * value for score, value in zip(scores, values, strict=False)]
     return scores
 
 
@@ -211,7 +239,7 @@ def ranked(
     """The order, as places in `passed`: by tier, then by score, near-ties shuffled; and who is as good as the best.
 
     Whoever was as good lately stays so until it is clearly worse: a newcomer must be better by INERTIA. What one
-    caller's preferences make the best tells nothing to others.
+    caller's preferences, or its list of models, make the best tells nothing to others.
     """
     count, lane = len(passed), view.lane
     if count == 1:
@@ -230,7 +258,7 @@ def ranked(
         pairs = list(zip(tiers, keys, strict=True))
         order = sorted(range(count), key=pairs.__getitem__)
         within = [index for index in order if tiers[index] == tiers[order[0]]]
-    if view.request.preferences is not None:
+    if view.request.preferences is not None or view.request.caller.models is not None:
         return order, NOBODY
     handicapped = [scores[index] * handicaps[index] for index in within]
     limit = min(handicapped) * (1.0 + TIE)
@@ -240,7 +268,7 @@ def ranked(
 def tiers_of(view: View, passed: Sequence[int], chance: float) -> list[tuple[int, ...]] | None:
     """What sorts candidates before their scores do; None when nothing does."""
     wishes, lane = view.request.preferences, view.lane
-    burst, ramping = BURST in view.causes, view.last_ejected > view.now - RAMP
+    burst, ramping = BURST in view.causes, view.board.last_ejected > view.now - RAMP
     if not lane.tiered and wishes is None and not burst and not ramping:
         return None
     return [
@@ -256,8 +284,8 @@ def tiers_of(view: View, passed: Sequence[int], chance: float) -> list[tuple[int
 
 def held_back(view: View, index: int, chance: float) -> int:
     """1 for a deployment whose breaker was closed a moment ago, unless it is in its share of first places."""
-    closed_at = view.ejected[index]
-    if not view.now - RAMP < closed_at <= view.now or not view.stats[index].breaker.closed:
+    closed_at = view.board.ejected[index]
+    if not view.now - RAMP < closed_at <= view.now or not view.board.stats[index].breaker.closed:
         return 0
     drawn = (chance * RAMP_SPREAD + view.lane.shuffle[index]) % 1.0
     return int(drawn >= share(closed_at, view.now))
@@ -282,7 +310,7 @@ def probe(view: View, passed: Sequence[int], order: list[int], chance: float) ->
         return False
     tiers = [view.lane.tiers[passed[index]] for index in order]
     seen = [
-        view.stats[passed[index]].seen if tier == tiers[0] else view.now
+        view.board.stats[passed[index]].seen if tier == tiers[0] else view.now
         for index, tier in zip(order, tiers, strict=True)
     ]
     oldest = min(range(len(order)), key=seen.__getitem__)
@@ -292,21 +320,11 @@ def probe(view: View, passed: Sequence[int], order: list[int], chance: float) ->
     return True
 
 
-def chosen(view: View, passed: Sequence[int], scores: Sequence[float], order: Sequence[int]) -> tuple[Choice, ...]:
-    """The choices in their order."""
-    lane = view.lane
-    columns: tuple[Sequence[object], ...] = (lane.deployments, view.forecasts(), lane.tiers, lane.whens, lane.places)
-    if len(passed) != len(lane.places):
-        columns = tuple([[column[place] for place in passed] for column in columns])
-    deployments, *others = columns
-    rows = zip(deployments, scores, *others, strict=True)
-    found = list(map(tuple.__new__, repeat(Choice), rows))  # as in View.forecasts
-    return tuple([found[index] for index in order])
-
-
-def why(choices: Sequence[Choice]) -> str:
+def why(choices: Sequence[Choice], full: bool = False) -> str:
     """The decision in one line."""
     best = choices[0]
+    if full:
+        return f"{best.deployment.name} comes first of those that are full; the request waits for it"
     called = f", called from the reserve ({best.when})" if best.when else ""
     if len(choices) == 1:
         return f"{best.deployment.name} is the only candidate{called}"
@@ -329,6 +347,9 @@ def nobody(route: Route, rejected: Sequence[Rejection], book: StatsBook, now: fl
     details = {"candidates": [{"deployment": r.deployment.name, "reason": r.reason, "code": r.code} for r in everyone]}
     message = f"Route '{route.name}' has no deployment for this request ({reasons or 'it lists none'})."
     codes = {rejection.code for rejection in rejected} - {"reserve"}
+    if codes == {GRANTS.code}:
+        return Forbidden(f"{message} Ask for access to another model.", details=details)
+    codes.discard(GRANTS.code)
     if codes == {"context"}:
         return TooLongForAll(
             f"{message} Shorten the prompt or ask for fewer tokens.", param="messages", details=details
@@ -348,4 +369,4 @@ def patience(rejected: Sequence[Rejection], book: StatsBook, now: float) -> floa
     if any(rejection.code in SOON for rejection in rejected):
         return BUSY_RETRY
     waits = [book.of(rejection.deployment).resting_until - now for rejection in rejected if rejection.code == "resting"]
-    return max(BUSY_RETRY, min(waits)) if waits else BUSY_RETRY
+    return max(BUSY_RETRY, min([*waits, DRAINED_RETRY])) if waits else BUSY_RETRY

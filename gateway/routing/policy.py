@@ -8,7 +8,7 @@ from typing import NamedTuple
 from gateway.routing.lane import Candidate, Lane
 from gateway.routing.rollout import Rollout
 from gateway.routing.stats import StatsBook
-from gateway.types import Backend, Caller, ChatRequest, Deployment, ModelFacts, Rejection
+from gateway.types import Backend, Caller, ChatRequest, Deployment, ModelFacts, Rejection, Team
 
 Matcher = Callable[[ChatRequest, StatsBook], str | None]  # why a request does not match; None when it does
 Detect = Callable[[ChatRequest], str | None]  # the language of a request (ISO 639-1), None when it cannot be told
@@ -48,11 +48,28 @@ class Shadow(NamedTuple):
     usd_per_hour: float | None = None
 
 
+class Semantic(NamedTuple):
+    """When another question counts as the same: how alike their vectors are at least (cosine), and who makes those."""
+
+    threshold: float
+    embedders: tuple[Deployment, ...]
+
+
+class Hedge(NamedTuple):
+    """When a second deployment is asked beside a first one that is slow to begin: seconds, and a share of requests."""
+
+    after: float | None = None  # None: the time that one request in twenty exceeds, as measured
+    budget: float = 0.02
+
+
 class CachePolicy(NamedTuple):
     """How a route caches; `ttl` in seconds."""
 
     ttl: float
-    mode: str = "exact"
+    share: str = "caller"  # who gets an answer again: caller, team or all
+    answers: int = 1  # kept of one request whose answers differ
+    coalesce: bool = True  # whether requests that are the same at the same time are one
+    semantic: Semantic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +95,20 @@ class Route:
     detect: Detect | None = None  # where the language of a request decides which models are adequate
     mid_stream: str = "error"
     wait: float = 0.0  # seconds, for a candidate when there is none
+    hedge: Hedge | None = None
     repair: bool = False  # leaked tool calls
     cache: CachePolicy | None = None
     lane: Lane = field(init=False, repr=False, compare=False)
     causes: frozenset[str] = field(init=False, repr=False, compare=False)  # for which it holds candidates back
+    served: Mapping[str, Deployment] = field(init=False, repr=False, compare=False)  # whose kept answers are good
 
     def __post_init__(self) -> None:
         lane = Lane(self.candidates)
         object.__setattr__(self, "lane", lane)
         object.__setattr__(self, "causes", lane.causes.union(*(arm.lane.causes for arm in self.arms)))
-
-    def serves(self, deployment: Deployment) -> bool:
-        """Whether the route may use a deployment, by any of its arms and just as it is now."""
-        return any(deployment in lane.deployments for lane in (self.lane, *(arm.lane for arm in self.arms)))
+        lanes = () if self.cache is None else (lane, *(arm.lane for arm in self.arms))
+        served = {served_as(deployment): deployment for lane in lanes for deployment in lane.deployments}
+        object.__setattr__(self, "served", served)
 
     def mismatch(self, request: ChatRequest, book: StatsBook) -> str | None:
         """Why the request is not this route's; None when it is."""
@@ -98,6 +116,12 @@ class Route:
             if reason := matcher(request, book):
                 return reason
         return None
+
+
+def served_as(deployment: Deployment) -> str:
+    """A deployment and what its answers depend on in one text: it is another one where any of that has changed."""
+    facts = (deployment.name, deployment.model, deployment.id, deployment.kind, deployment.location)
+    return "\0".join((*facts, deployment.region or "", deployment.precision or ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +138,7 @@ class Policy:
     any_model: tuple[Route, ...]  # routes that name no model, in order
     names: tuple[str, ...]  # everything a caller may write as `model`
     callers: Mapping[bytes, Caller] = field(default_factory=dict, repr=False)  # by the digest of their key
+    teams: Mapping[str, Team] = field(default_factory=dict)
     source: str = ""
     models: Mapping[str, ModelFacts] = field(default_factory=dict)  # by canonical name
     headers: frozenset[str] = frozenset()  # that its routes look at

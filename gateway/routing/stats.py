@@ -1,6 +1,7 @@
 """What we lately saw of each deployment, learnt from outcomes; no clock of its own."""
 
 from collections import deque
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from zlib import crc32
 
@@ -13,6 +14,8 @@ from gateway.routing.breaker import (
     answering,
     failed,
     free,
+    held,
+    let_go,
     spared,
     state,
     succeeded,
@@ -22,9 +25,10 @@ from gateway.routing.breaker import (
 from gateway.routing.concurrency import Allowance, cut, grown
 from gateway.routing.line import Line
 from gateway.routing.rollout import Progress, Rollout, moved
-from gateway.types import Deployment, Outcome, Plan
+from gateway.types import Deployment, Load, Outcome, Plan
 
 GONE = "no longer serves this model"
+DRAINED = "drained by the operator"
 WEIGHT = 0.2  # of a new sample in the moving averages: about the last ten count
 TRIAL_SLACK = 1.0  # seconds that a trial may take beyond the time to its first token, before somebody else may try
 GOLDEN = 0.6180339887  # its multiples spread evenly over [0, 1)
@@ -87,13 +91,41 @@ class Stats(NamedTuple):
 
 
 UNSEEN = Stats()
+REMEMBERED = 512  # changes
+
+
+class Known(dict[str, Stats]):
+    """Stats by deployment, and which of them were set lately."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed = 0  # times that anything was set
+        self.recent: list[str] = []  # what was set, the last of them last
+
+    def __setitem__(self, name: str, stats: Stats) -> None:
+        super().__setitem__(name, stats)
+        self.changed += 1
+        self.recent.append(name)
+        if len(self.recent) > REMEMBERED:
+            del self.recent[: REMEMBERED // 2]
+
+    def put(self, many: Mapping[str, Stats]) -> None:
+        """Set many at once."""
+        self.update(many)
+        self.recent.clear()  # whoever looks finds that too little is told, and takes everything anew
+        self.changed += 1
+
+    def __copy__(self) -> "Known":
+        made = Known()
+        made.put(self)
+        return made
 
 
 class StatsBook:
     """Keeps Stats by deployment, requests in flight by backend, and the habits that forecasts need."""
 
     def __init__(self) -> None:
-        self.deployments: dict[str, Stats] = {}
+        self.deployments = Known()
         self.in_flight: dict[str, int] = {}
         self.asked: dict[str, int] = {}  # the same by deployment
         self.allowances: dict[str, Allowance] = {}  # deployment -> its limit, for those that were overloaded lately
@@ -102,6 +134,9 @@ class StatsBook:
         self.cached: dict[str, float] = {}  # route -> share of prompt tokens that prefix caches held
         self.leading: dict[str, frozenset[str]] = {}  # route -> deployments that were as good as the best
         self.bursts: set[str] = set()  # routes whose burst rule is active
+        self.loads: dict[str, Load] = {}  # backend -> what it says of its own work, while that is fresh
+        self.strangers: dict[str, int] = {}  # backend -> requests there that are not ours, or as good as that many
+        self.drained: frozenset[str] = frozenset()  # backends that get no new requests until an operator says so
         self.expression_errors: dict[str, int] = {}  # route -> expressions that failed
         self.spendings: dict[str, deque[tuple[float, float]]] = {}  # what -> minute and US dollars
         # route, arm and plan -> how far it is: another plan begins anew, a reload with the same one does not
@@ -110,6 +145,17 @@ class StatsBook:
     def of(self, deployment: Deployment) -> Stats:
         """What we lately saw of a deployment."""
         return self.deployments.get(deployment.name, UNSEEN)
+
+    def take(self, deployment: Deployment) -> None:
+        """A slot of the deployment is held for somebody who has waited for it, and will start."""
+        name, backend = deployment.name, deployment.backend
+        self.in_flight[backend] = self.in_flight.get(backend, 0) + 1
+        self.asked[name] = self.asked.get(name, 0) + 1
+
+    def untake(self, deployment: Deployment) -> None:
+        """That slot is held no longer: they start now, or never will."""
+        self.in_flight[deployment.backend] -= 1
+        self.asked[deployment.name] -= 1
 
     def started(self, deployment: Deployment, now: float = NEVER) -> Transition | None:
         """One more request is on its way to the deployment, since `now`; returns what that does to its breaker."""
@@ -199,6 +245,34 @@ class StatsBook:
             self.leading[plan.route] = plan.leading | ((before or frozenset()) - compared)
         if bursts:
             (self.bursts.add if "burst" in plan.causes else self.bursts.discard)(plan.route)
+
+    def drain(self, backends: frozenset[str], deployments: Iterable[Deployment]) -> None:
+        """Let the deployments of these backends rest for as long as they are named here; those of others work again."""
+        self.drained = backends
+        for name, stats in self.deployments.items():
+            if stats.resting_because == DRAINED:
+                self.deployments[name] = stats._replace(resting_until=NEVER, resting_because="")
+        for one in deployments:
+            if one.backend in backends:
+                parked = self.of(one)._replace(resting_until=float("inf"), resting_because=DRAINED)
+                self.deployments[one.name] = parked
+
+    def eject(self, deployment: Deployment, now: float, until: float, because: str) -> Transition | None:
+        """The deployment is known not to be well, whatever its answers were; returns what that does to its breaker."""
+        stats = self.of(deployment)
+        breaker = held(stats.breaker, until, because)
+        if breaker is stats.breaker:
+            return None
+        self.deployments[deployment.name] = stats._replace(breaker=breaker, ejected_until=breaker.until)
+        told = state(stats.breaker, now) == "open"
+        return None if told else transition(stats.breaker, breaker, now)
+
+    def readmit(self, deployment: Deployment, now: float, because: str) -> None:
+        """It is well again: it may be tried."""
+        stats = self.of(deployment)
+        breaker = let_go(stats.breaker, now, because)
+        if breaker is not stats.breaker:
+            self.deployments[deployment.name] = stats._replace(breaker=breaker, ejected_until=breaker.until)
 
     def forgive(self) -> None:
         """The policy has changed: whoever was parked may have a new key, a paid account or the right model id now."""

@@ -34,11 +34,11 @@ def size(view: View) -> list[float]:
 def failures(view: View) -> list[float]:
     """Share of attempts that failed lately, half forgotten after HALF_LIFE."""
     now = view.now
-    if not any(view.failing):
-        return [0.0] * len(view.stats)
+    if not any(view.board.failing):
+        return [0.0] * len(view.board.stats)
     return [
         share * 0.5 ** ((now - at) / HALF_LIFE) if share else 0.0
-        for share, at in zip(view.failing, view.failed, strict=False)
+        for share, at in zip(view.board.failing, view.board.failed, strict=False)
     ]
 
 

@@ -1,17 +1,13 @@
 """A lane as one request sees it now: columns of what each candidate would cost and how long it would take."""
 
-from itertools import repeat
-from operator import itemgetter, mul
 from typing import NamedTuple
 
+from gateway.routing.board import board_of
 from gateway.routing.forecast import FRESH, Latency, believed, measured, queued
 from gateway.routing.lane import Lane
 from gateway.routing.policy import Route
-from gateway.routing.stats import EXPECTED_OUTPUT, UNSEEN, Stats, StatsBook
+from gateway.routing.stats import EXPECTED_OUTPUT, Stats, StatsBook
 from gateway.types import ChatRequest, Deployment, Forecast
-
-READ = ("ttft", "per_token", "slope", "offset", "seen", "ejected_until", "resting_until", "tail", "failing", "failed")
-COLUMNS = itemgetter(*[Stats._fields.index(name) for name in READ])
 
 
 class Case(NamedTuple):
@@ -35,29 +31,23 @@ class Case(NamedTuple):
 class View:
     """Columns, a value for each candidate of the lane: tokens, US dollars, seconds.
 
-    This is the inner loop of every plan: lists and few calls, because ten candidates must take 25 microseconds.
+    This is the inner loop of every plan: lists and few calls, because ten candidates must take 25 microseconds. What
+    was seen of them are the columns of the lane's board: they hold while the plan is made, not longer.
     """
 
     __slots__ = (
+        "board",
         "book",
         "causes",
-        "ejected",
-        "failed",
-        "failing",
         "flying",
         "lane",
         "language",
-        "last_ejected",
         "now",
         "output",
         "prompts",
         "request",
-        "resting",
         "route",
         "seconds",
-        "seen",
-        "stats",
-        "tails",
         "ttfts",
         "usd",
     )
@@ -70,8 +60,8 @@ class View:
         self.now = now
         self.causes: frozenset[str] = frozenset()
         self.language = None if route.detect is None else route.detect(request)
-        seen, flights = book.deployments.get, book.in_flight.get
-        self.stats = [seen(name, UNSEEN) for name in lane.names]
+        self.board = board_of(lane, book.deployments)
+        flights = book.in_flight.get
         self.flying = [flights(backend, 0) for backend in lane.backends]
         self.prompts = self.prompt_tokens()
         self.output = self.output_tokens()
@@ -108,16 +98,12 @@ class View:
 
     def time(self) -> None:
         """Expected seconds to the first and to the last token."""
-        # all Stats turned into columns at once: attributes of named tuples cost more than everything else here
-        columns = COLUMNS(tuple(zip(*(self.stats or (UNSEEN,)), strict=True)))
-        firsts, paces, slopes, offsets, self.seen, self.ejected, self.resting, *more = columns
-        self.tails, self.failing, self.failed = more
-        self.last_ejected = max(self.ejected)
-        output, fresh_since = self.output, self.now - FRESH
+        board, output, fresh_since = self.board, self.output, self.now - FRESH
         ttfts, totals, slots = self.ttfts, self.seconds, self.lane.slots
         best: dict[str, Latency] | None = None
-        rows = zip(firsts, paces, slopes, offsets, self.seen, self.prompts, self.flying, strict=False)
-        for index, (first, pace, slope, offset, at, prompt, flying) in enumerate(rows):
+        crowd = self.crowd() if self.book.strangers else self.flying
+        columns = (board.firsts, board.paces, board.slopes, board.offsets, board.seen, self.prompts, crowd)
+        for index, (first, pace, slope, offset, at, prompt, flying) in enumerate(zip(*columns, strict=False)):
             if at > fresh_since and pace is not None and first is not None:
                 ttft = first + slope * prompt - offset
             else:
@@ -130,34 +116,33 @@ class View:
             ttfts.append(ttft)
             totals.append(ttft + rest)
 
+    def crowd(self) -> list[int]:
+        """Requests at each candidate's backend, others' included as far as it tells of them."""
+        others = self.book.strangers.get
+        return [own + others(name, 0) for own, name in zip(self.flying, self.lane.backends, strict=True)]
+
     def believed(self, index: int, best: dict[str, Latency]) -> Latency:
         """The latency of a candidate that was not measured lately."""
-        deployment, stats = self.lane.deployments[index], self.stats[index]
-        seen = measured(deployment, stats, self.prompts[index])
-        return believed(deployment, seen, best.get(deployment.model), self.now - stats.seen)
+        stats, model = self.board.stats[index], self.lane.models[index]
+        if stats.ttft is None:
+            return best.get(model) or self.board.priors[index]
+        seen = measured(self.lane.deployments[index], stats, self.prompts[index])
+        return believed(seen, best.get(model), self.now - stats.seen)
 
     def best(self) -> dict[str, Latency]:
         """For each model, the best latency that any of its deployments has shown."""
         best: dict[str, Latency] = {}
-        for deployment, stats, prompt in zip(self.lane.deployments, self.stats, self.prompts, strict=True):
-            if stats.ttft is None:
-                continue
-            shown = measured(deployment, stats, prompt)
-            if shown is not None and (deployment.model not in best or shown.ttft < best[deployment.model].ttft):
-                best[deployment.model] = shown
+        stats, lane, prompts = self.board.stats, self.lane, self.prompts
+        for place in self.board.measured:
+            shown, model = measured(lane.deployments[place], stats[place], prompts[place]), lane.models[place]
+            if model not in best or shown.ttft < best[model].ttft:
+                best[model] = shown
         return best
-
-    def forecasts(self) -> list[Forecast]:
-        """What each candidate is expected to do."""
-        lates = map(mul, self.seconds, self.tails)
-        rows = zip(self.prompts, repeat(self.output), self.usd, self.ttfts, self.seconds, lates, strict=False)
-        # tuple's own constructor: thrice as fast as a NamedTuple's, and each candidate of each request takes one
-        return list(map(tuple.__new__, repeat(Forecast), rows))
 
     def forecast(self, index: int) -> Forecast:
         """The forecast of one candidate."""
         seconds = self.seconds[index]
-        late = seconds * self.tails[index]
+        late = seconds * self.board.tails[index]
         return Forecast(self.prompts[index], self.output, self.usd[index], self.ttfts[index], seconds, late)
 
     def case(self, index: int) -> Case:
@@ -167,7 +152,7 @@ class View:
             self.request,
             self.route,
             candidate.deployment,
-            self.stats[index],
+            self.board.stats[index],
             self.forecast(index),
             self.flying[index],
             self.now,

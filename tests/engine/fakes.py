@@ -1,14 +1,19 @@
 """Scripted providers, and an engine around them whose clock is the running loop's and whose chance is fixed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import orjson
 
-from gateway.engine.answer import Answer, Tools
+from gateway.engine.admission import MOST, Most
+from gateway.engine.answer import Answer
+from gateway.engine.cached import Keeping
 from gateway.engine.engine import Engine
+from gateway.engine.flights import unframed
 from gateway.engine.shadow import Shadows
+from gateway.engine.tools import Tools
 from gateway.errors import GatewayError
 from gateway.providers.kind import Kind
 from gateway.providers.port import HttpCall, Response
@@ -154,25 +159,31 @@ class Rig:
     """An engine with one route, whose providers play scripts."""
 
     def __init__(
-        self, route: Route, scripts: dict[str, list[Script]], before: tuple[Observer, ...] = (), **policy_facts: Any
+        self,
+        route: Route,
+        scripts: dict[str, list[Script]],
+        before: tuple[Observer, ...] = (),
+        most: Most = MOST,
+        **policy_facts: Any,
     ) -> None:
         self.policy: Policy = policy(route, **policy_facts)
         self.providers = {name: ScriptedProvider(backend) for name, backend in self.policy.backends.items()}
         for name, found in scripts.items():
             self.providers[name].scripts = found
         self.book = StatsBook()
-        self.cache = MemoryCache()
+        self.cache = MemoryCache(clock=now)
         self.watcher = Watcher()
         self.chance = 0.5
         self.tools = Tools(
             provider=lambda backend: self.providers[backend.name],
             book=self.book,
-            cache=self.cache,
+            keeping=Keeping(self.cache),
             observers=(*before, self.watcher),
             clock=now,
             wall=lambda: 1_800_000_000.0,
             chance=lambda: self.chance,
             sleep=asyncio.sleep,
+            most=most,
         )
         self.engine = Engine(lambda: self.policy, self.tools, Shadows(self.tools))
 
@@ -197,7 +208,18 @@ class Rig:
 
 async def bodies(answer: Answer) -> list[Json]:
     """All chunks of an answer."""
-    return [one.body async for batch in answer.chunks() for one in batch]
+    return [one.body async for batch in batches_of(answer) for one in batch]
+
+
+async def batches_of(answer: Answer) -> AsyncGenerator[list[Chunk], None]:
+    """An answer, from the cache where it has it."""
+    kept = await answer.look_up()
+    if kept is not None:
+        yield unframed(kept, answer.request.stream)
+        return
+    async with aclosing(answer.chunks()) as batches:
+        async for batch in batches:
+            yield batch
 
 
 def words(found: list[Json]) -> str:

@@ -150,6 +150,43 @@ def able(rig: Rig) -> Rig:
     return rig
 
 
+@pytest.mark.parametrize("begins", [SAID, "Something else"])
+def test_target_that_takes_no_prefill_after_all_is_asked_to_begin_anew(begins: str) -> None:
+    async def scenario() -> None:
+        rig = able(Rig(joining("continue"), {"a": [CUT], "b": [[errors.Rejected], spoken(begins, finish())]}))
+        if begins == SAID:
+            assert words(await bodies(rig.open())) == SAID
+        else:
+            with pytest.raises(errors.Disconnected):
+                await bodies(rig.open())
+        assert rig.calls == {"a": 1, "b": 2}
+        assert rig.quiet()
+
+    run(scenario())
+
+
+def test_target_that_rejects_the_request_itself_is_not_asked_a_third_time() -> None:
+    async def scenario() -> None:
+        rig = able(Rig(joining("continue", attempts=9), {"a": [CUT], "b": [[errors.Rejected]]}))
+        with pytest.raises(errors.Disconnected):
+            await bodies(rig.open())
+        assert rig.calls == {"a": 1, "b": 2}
+
+    run(scenario())
+
+
+def test_answer_of_one_model_is_never_continued_by_another() -> None:
+    async def scenario() -> None:
+        other = deployment("b", "llama-3.1-8b-instruct")
+        rules = route(candidates=(Candidate(A, 0), Candidate(other, 1)), mid_stream="continue")
+        rig = able(Rig(rules, {"a": [CUT], "b": [spoken(SAID[19:], finish())]}))
+        with pytest.raises(errors.Disconnected):
+            await bodies(rig.open())
+        assert rig.outcomes[-1].error_type == "upstream_splice_mismatch"
+
+    run(scenario())
+
+
 FORM = {"type": "json_schema", "json_schema": {"name": "s", "schema": {}}}
 
 

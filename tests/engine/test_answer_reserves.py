@@ -111,21 +111,39 @@ def test_burst_goes_to_the_reserve_until_its_hour_is_spent() -> None:
     run(scenario())
 
 
+def rested(rig: Rig, seconds: float) -> None:
+    """Its only deployment rests for so long."""
+    rig.book.deployments[A.name] = Stats(resting_until=now() + seconds, resting_because="asked us to slow down (429)")
+
+
 def test_route_that_waits_answers_as_soon_as_somebody_can() -> None:
     async def scenario() -> None:
-        rig = Rig(route(deployment("a", concurrency=1), wait=5.0), {})
-        rig.book.in_flight["a"], begun = 1, now()
-        asyncio.get_running_loop().call_later(2.0, lambda: rig.book.in_flight.update(a=0))
+        rig = Rig(route(deployment("a"), wait=5.0), {})
+        rested(rig, 2.0)
+        begun = now()
         assert words(await bodies(rig.open())) == "Hello world"
-        assert now() - begun == pytest.approx(2.0, abs=0.1)
+        assert now() - begun == pytest.approx(2.0)
+
+    run(scenario())
+
+
+def test_route_that_waits_does_not_wait_for_a_rest_that_is_longer() -> None:
+    async def scenario() -> None:
+        rig = Rig(route(deployment("a"), wait=5.0), {})
+        rested(rig, 60.0)
+        begun = now()
+        with pytest.raises(errors.NoCandidate):
+            await bodies(rig.open())
+        assert now() == begun
 
     run(scenario())
 
 
 def test_route_that_waits_does_so_no_longer_than_it_says_nor_beyond_the_deadline() -> None:
     async def scenario() -> None:
-        rig = Rig(route(deployment("a", concurrency=1), wait=5.0), {})
-        rig.book.in_flight["a"], begun = 1, now()
+        rig = Rig(route(deployment("a"), wait=5.0, max_ttft=1.0), {})
+        rig.book.deployments[A.name] = Stats(ttft=9.0, per_token=0.01, seen=now())
+        begun = now()
         with pytest.raises(errors.NoCandidate):
             await bodies(rig.open())
         assert now() - begun == pytest.approx(5.0, abs=0.1)

@@ -10,7 +10,7 @@ from gateway.engine.record import Ending, recorded, rejected, sketch
 from gateway.routing.lane import Candidate
 from gateway.routing.policy import CachePolicy
 from gateway.types import Backend, Price, Record, Usage
-from tests.engine.fakes import GOOD, Rig, Script, bodies, finish, text, used
+from tests.engine.fakes import GOOD, Rig, Script, batches_of, bodies, finish, text, used
 from tests.engine.virtual_time import now, run
 from tests.routing.samples import deployment, policy, request, route
 
@@ -23,7 +23,7 @@ async def recording(rig: Rig, sent: bool = True, **facts: Any) -> tuple[Answer, 
     """An answer that was read to its end, and its record; half a second passes until it is sent."""
     answer, error, first = rig.open(**facts), None, None
     try:
-        async for _ in answer.chunks():
+        async for _ in batches_of(answer):
             first = first or now() + 0.5
     except errors.GatewayError as caught:
         error = caught
@@ -86,7 +86,7 @@ def test_answer_that_broke_before_anything_was_sent_is_not_partial() -> None:
 
 
 def test_nobody_to_ask_is_shed() -> None:
-    found = record({}, route(deployment("a", concurrency=0)))
+    found = record({}, route(candidates=(Candidate(A, 0, "overloaded"),)))
     assert (found.outcome, found.status, found.error_type) == ("shed", 503, "policy_no_candidate")
     assert (found.deployment, found.attempts, found.overhead) == (None, (), ())
 

@@ -16,7 +16,7 @@ from gateway.providers.kind import Kind
 from gateway.routing.lane import Candidate, Lane
 from gateway.routing.policy import CachePolicy, Route, Shadow
 from gateway.types import Backend, Deployment, Json, Observer, Preferences, Price, Shadowed, Timeouts
-from tests.engine.fakes import GOOD, Rig, Script, chunk, delta, finish, role, text, used, whole, words
+from tests.engine.fakes import GOOD, Rig, Script, batches_of, chunk, delta, finish, role, text, used, whole, words
 from tests.engine.virtual_time import now, run
 from tests.routing.samples import BODY, deployment, request, route
 
@@ -63,7 +63,7 @@ class Stage:
         answer = self.shadows.opened(asked, self.rig.policy, self.rules)
         found: list[Json] = []
         error: errors.GatewayError | None = None
-        chunks = answer.chunks()
+        chunks = batches_of(answer)
         try:
             async for batch in chunks:
                 found += [one.body for one in batch]

@@ -228,3 +228,58 @@ def test_larger_model_that_can_no_longer_be_asked_is_none_to_wait_for() -> None:
         turn = order.next()
         assert turn is not None
         assert order.larger_left(turn.choice) is left
+
+
+def closing(*closed: Choice, full: tuple[Choice, ...] = (), attempts: int = 3) -> Turns:
+    """Turns in which some choices cannot be asked now, and some of those can be waited for."""
+    return Turns(
+        [A, B, C],
+        attempts,
+        lambda: 0.0,
+        lambda choice: "full" if choice in closed else None,
+        full=lambda one: one in full,
+    )
+
+
+def test_whoever_is_full_is_waited_for_when_nobody_is_free_and_before_anybody_is_asked_again() -> None:
+    order = closing(B, C, full=(B, C), attempts=4)
+    found, turn = [], order.next()
+    while turn is not None:
+        found.append((turn.choice.deployment.backend, turn.waits))
+        turn = order.next(turn.choice, fault())
+    assert found == [("a", False), ("b", True), ("c", True), ("a", True)]
+
+
+def test_whoever_is_closed_for_another_reason_is_not_waited_for() -> None:
+    order = closing(B, C, full=(C,), attempts=2)
+    second = after(order, order.next(), fault())
+    assert second is not None and (second.choice, second.waits) == (C, True)
+
+
+def test_whoever_could_not_help_is_not_waited_for_either() -> None:
+    order = closing(B, C, full=(B, C))
+    assert after(order, order.next(), errors.Inadequate("flawed")) is None
+
+
+def test_choice_beside_the_first_is_the_best_that_is_open_and_its_turn_is_not_taken() -> None:
+    order = closing(B)
+    order.next()
+    assert order.beside() == order.beside() == C
+    turn = order.first_time()
+    assert turn is not None and turn.choice == C
+    assert order.beside() is None
+
+
+def test_nobody_is_beside_the_first_when_no_attempt_is_left() -> None:
+    order = closing(attempts=1)
+    order.next()
+    assert order.beside() is None
+
+
+def test_failure_of_an_attempt_beside_another_may_be_repeated_later() -> None:
+    order = turns(A, B, attempts=4)
+    first, second = order.next(), order.next()
+    assert first is not None and second is not None
+    order.hear_all([(second, fault()), (second, errors.InternalError("a defect"))])
+    third = order.next(first.choice, errors.FirstTokenTimeout("silent"))
+    assert third is not None and third.choice == B

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.asyncio
 DEPLOYMENT = Deployment("main/llama", "main", "llama", "llama-3.1-8b", "openai_compatible", "hosted")
 HI = b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\n'
 DONE = b"data: [DONE]\n\n"
+LONG = "canary-8c1e-of-an-upstream"
 SECRET = "Zq8-value-without-a-known-form"
 
 
@@ -215,6 +216,22 @@ async def test_a_secret_that_is_quoted_under_status_200_reaches_nobody(
             await sizes(answer, stream, **backend)
         error = caught.value
         assert SECRET not in f"{error.message} {error.logged} {error.param} {error.details} {error.headers}"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("field", ["model", "id", "system_fingerprint"])
+async def test_an_answer_that_is_named_by_our_key_is_refused(stream: bool, field: str) -> None:
+    body = b'{"%s": "m of Bearer %s", "choices": [{"index": 0}]}' % (field.encode(), LONG.encode())
+    frame, kind = (b"data: " + body + b"\n\n", "text/event-stream") if stream else (body, "application/json")
+    with pytest.raises(InvalidResponse) as caught:
+        await sizes(Canned(frame, headers={"content-type": kind}), stream, api_key=LONG)
+    assert str(caught.value) == "Backend 'main' sent an answer that quotes the gateway's credentials."
+
+
+@pytest.mark.parametrize("backend", [{"api_key": "lm-studio"}, {"headers": {"x-model": DEPLOYMENT.id}}])
+async def test_an_answer_with_a_word_that_is_no_secret_is_given(backend: dict[str, Any]) -> None:
+    body = b'{"model": "%s", "system_fingerprint": "lm-studio", "choices": [{"index": 0}]}' % DEPLOYMENT.id.encode()
+    assert await sizes(Canned(body), False, **backend) == [1]
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])

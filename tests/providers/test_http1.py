@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Disconnected, InvalidResponse, UpstreamError
-from gateway.providers.http1 import BUFFER, HEAD_LIMIT, Connection
+from gateway.providers.http1 import ALL, BUFFER, HEAD_LIMIT, PART, PIECES, READ, Connection, window
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Odd: a\r\nX-Odd: b\r\n"
 ANSWERS = {
@@ -39,17 +39,27 @@ class Wire:
         self.paused = False
 
 
+def come(connection: Connection, data: bytes) -> None:
+    """Bytes come as a loop reads them; what is in the window is gone with the next read."""
+    while data and not connection.closed:
+        buffer = connection.get_buffer(-1)
+        count = min(len(buffer), len(data))
+        buffer[:count] = data[:count]
+        connection.buffer_updated(count)
+        buffer[:count] = b"!" * count
+        data = data[count:]
+
+
 Got = tuple[int, dict[str, str], bytes, bool]
 
 
 async def exchanged(parts: list[bytes], ends: bool = True) -> Got:
     """Status, headers, body and whether the connection can be used again; raises UpstreamError."""
-    connection = Connection(lambda lost: None)
+    connection = Connection(lambda lost: None, window())
     connection.connection_made(cast("Any", Wire()))
     connection.ask(b"")
     for part in parts:
-        if not connection.closed:
-            connection.data_received(part)
+        come(connection, part)
     if ends and not connection.closed:
         connection.connection_lost(None)
     await connection.head()
@@ -109,17 +119,57 @@ def test_a_head_without_end_is_refused_in_whatever_parts_it_comes(size: int) -> 
     assert got(*(stream[place : place + size] for place in range(0, len(stream), size))) is InvalidResponse
 
 
-def test_a_body_in_single_bytes_is_joined_once_and_a_slow_reader_slows_the_upstream() -> None:
-    async def slow() -> tuple[bool, int, bool]:
-        wire = Wire()
-        connection = Connection(lambda lost: None)
-        connection.connection_made(cast("Any", wire))
-        connection.ask(b"")
-        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * BUFFER))
-        for _ in range(BUFFER + 1):
-            connection.data_received(b"x")
-        paused = wire.paused
-        assert len(connection.parts) == BUFFER + 1
-        return paused, len(await connection.part()), wire.paused
+async def asked(length: int) -> tuple[Connection, Wire]:
+    """A connection whose answer has begun, with a body of that length to come."""
+    wire = Wire()
+    connection = Connection(lambda lost: None, window())
+    connection.connection_made(cast("Any", wire))
+    connection.ask(b"")
+    come(connection, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
+    return connection, wire
 
-    assert asyncio.run(slow()) == (True, BUFFER + 1, False)
+
+def test_slow_reader_slows_the_upstream_and_little_is_held_for_it() -> None:
+    async def slow() -> None:
+        connection, wire = await asked(100 * BUFFER)
+        sent = 0
+        while not wire.paused:
+            come(connection, b"x" * READ)
+            sent += READ
+        assert connection.held == sent <= BUFFER + READ
+        taken = 0
+        while wire.paused:
+            taken += len(await connection.part())
+        assert taken >= sent - PART
+        come(connection, b"x" * READ)
+        assert connection.held == sent - taken + READ
+
+    asyncio.run(slow())
+
+
+def test_body_in_single_bytes_slows_the_upstream_too_and_is_joined_again() -> None:
+    async def slow() -> bytes:
+        connection, wire = await asked(2 * PIECES)
+        for _ in range(PIECES + 1):
+            come(connection, b"x")
+        assert wire.paused
+        return await connection.part()
+
+    assert asyncio.run(slow()) == b"x" * (PIECES + 1)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=3 * PART), min_size=1, max_size=12), st.booleans())
+def test_parts_of_a_body_are_small_and_together_the_body(pieces: list[bytes], all_at_once: bool) -> None:
+    async def read() -> list[bytes]:
+        connection, _ = await asked(sum(map(len, pieces)))
+        for piece in pieces:
+            come(connection, piece)
+        found = []
+        while part := await connection.part(ALL if all_at_once else PART):
+            found.append(part)
+        assert connection.held == 0
+        return found
+
+    parts = asyncio.run(read())
+    assert b"".join(parts) == b"".join(pieces)
+    assert len(parts) == 1 if all_at_once else all(len(part) <= 2 * PART for part in parts)

@@ -49,7 +49,10 @@ def policy(*routes: Route, **facts: Any) -> Policy:
     asked = {name for route in routes for name in (*route.asked, *route.models)}
     usual: dict[str, Any] = {
         "generation": "g1",
-        "backends": {one.backend: Backend(one.backend, one.kind, "http://127.0.0.1:1") for one in deployments},
+        "backends": {
+            one.backend: Backend(one.backend, one.kind, "http://127.0.0.1:1", concurrency=one.concurrency)
+            for one in deployments
+        },
         "deployments": tuple(deployments),
         "routes": routes,
         "model_routes": {},

@@ -24,29 +24,23 @@ def test_model_of_unknown_size_counts_as_a_large_one() -> None:
     assert prior(deployment(size=None)) == prior(deployment(size=UNKNOWN_SIZE))
 
 
-def test_unseen_deployment_is_as_good_as_the_best_of_its_model() -> None:
-    assert believed(GPU, None, BEST, float("inf")) == BEST
-    assert believed(GPU, None, None, float("inf")) == prior(GPU)
-
-
 def test_fresh_measurement_is_believed_as_it_is() -> None:
-    assert believed(GPU, SLOW, BEST, 9.0) == SLOW
+    assert believed(SLOW, BEST, 9.0) == SLOW
 
 
 def test_stale_measurement_drifts_to_the_best_of_its_model() -> None:
-    beliefs = [believed(GPU, SLOW, BEST, age) for age in (20.0, 60.0, 600.0, 6000.0)]
+    beliefs = [believed(SLOW, BEST, age) for age in (20.0, 60.0, 600.0, 6000.0)]
     assert beliefs == sorted(beliefs, reverse=True)
     assert list(beliefs[1]) == pytest.approx([1.55, 0.105])
     assert list(beliefs[-1]) == pytest.approx([0.1, 0.01])
 
 
 def test_stale_measurement_never_gets_worse() -> None:
-    assert list(believed(GPU, Latency(0.05, 0.001), BEST, 500.0)) == pytest.approx([0.05, 0.001])
+    assert list(believed(Latency(0.05, 0.001), BEST, 500.0)) == pytest.approx([0.05, 0.001])
 
 
 def test_measurement_without_a_speed_has_that_of_a_model_of_its_size() -> None:
     assert measured(GPU, Stats(ttft=2.0), 100.0) == (2.0, prior(GPU).per_token)
-    assert measured(GPU, Stats(), 100.0) is None
 
 
 def test_longer_prompt_is_measured_to_take_longer() -> None:

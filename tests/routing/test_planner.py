@@ -19,7 +19,7 @@ MIDDLE = 0.5
 def book(**stats: Stats) -> StatsBook:
     """A book with the stats of backends, whose deployments have the usual model."""
     found = StatsBook()
-    found.deployments = {deployment(backend).name: seen for backend, seen in stats.items()}
+    found.deployments.put({deployment(backend).name: seen for backend, seen in stats.items()})
     return found
 
 
@@ -176,11 +176,9 @@ def test_request_that_nobody_can_serve_is_a_wrong_request(other: Deployment) -> 
 
 
 def test_mixed_reasons_are_nobodys_fault_and_worth_another_try() -> None:
-    known = StatsBook()
-    known.in_flight["b"] = 1
-    rules = route(deployment("a", context=10), deployment("b", concurrency=1))
+    rules = route(deployment("a", context=10), B, max_ttft=0.1)
     with pytest.raises(NoCandidate) as caught:
-        plan(request(), rules, known, NOW, MIDDLE)
+        plan(request(), rules, book(b=MEASURED), NOW, MIDDLE)
     assert (caught.value.status, caught.value.retry_after) == (503, 1.0)
 
 
@@ -245,12 +243,50 @@ def test_language_that_nobody_speaks_is_left_out_of_account() -> None:
     assert order(plan(request(), rules, StatsBook(), NOW, MIDDLE)) == ["german"]
 
 
-def test_caller_waits_no_longer_than_for_whoever_is_merely_busy() -> None:
-    known = book(a=RESTING)
-    known.in_flight["b"] = 1
+def test_caller_waits_no_longer_than_for_whoever_is_merely_slow() -> None:
     with pytest.raises(NoCandidate) as caught:
-        plan(request(), route(A, deployment("b", concurrency=1)), known, NOW, MIDDLE)
+        plan(request(), route(A, B, max_ttft=0.1), book(a=RESTING, b=MEASURED), NOW, MIDDLE)
     assert caught.value.retry_after == 1.0
+
+
+def crowded(**stats: Stats) -> StatsBook:
+    """A book in which b and c have the one request that they take."""
+    known = book(**stats)
+    known.in_flight.update(b=1, c=1)
+    return known
+
+
+NARROW = route(A, deployment("b", concurrency=1), deployment("c", concurrency=1))
+
+
+def test_those_that_are_merely_full_are_waited_for_when_nobody_else_is_left() -> None:
+    found = plan(request(), NARROW, crowded(a=RESTING, b=MEASURED, c=MEASURED._replace(ttft=9.0)), NOW, MIDDLE)
+    assert (order(found), found.full) == (["b", "c"], True)
+    assert [(out.deployment, out.code) for out in found.rejected] == [(A, "resting")]
+    assert found.reason == f"{B.name} comes first of those that are full; the request waits for it"
+
+
+def test_nobody_is_waited_for_while_another_is_free() -> None:
+    found = plan(request(), NARROW, crowded(), NOW, MIDDLE)
+    assert (order(found), found.full) == (["a"], False)
+
+
+def test_whoever_is_full_and_rests_as_well_is_not_waited_for() -> None:
+    found = plan(request(), NARROW, crowded(a=RESTING, b=RESTING), NOW, MIDDLE)
+    assert order(found) == ["c"]
+    with pytest.raises(NoCandidate):
+        plan(request(), NARROW, crowded(a=RESTING, b=RESTING, c=RESTING), NOW, MIDDLE)
+
+
+def test_full_is_a_lesser_evil_than_ejected() -> None:
+    found = plan(request(), NARROW, crowded(a=EJECTED, c=EJECTED), NOW, MIDDLE)
+    assert (order(found), found.full) == (["b"], True)
+
+
+def test_request_waits_for_the_one_it_wants_though_others_are_free() -> None:
+    asked = request(preferences=Preferences(only=frozenset({"b"})))
+    found = plan(asked, NARROW, crowded(), NOW, MIDDLE)
+    assert (order(found), found.full) == (["b"], True)
 
 
 def test_plan_tells_the_one_in_twenty_time_of_each_choice() -> None:

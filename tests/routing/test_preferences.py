@@ -97,10 +97,8 @@ def test_sorting_replaces_the_weights_of_the_route() -> None:
     cheap = deployment("cheap", price=Price(0.1, 0.1))
     fast = deployment("fast", price=Price(9.0, 9.0))
     known = StatsBook()
-    known.deployments = {
-        cheap.name: Stats(ttft=9.0, per_token=0.1, seen=NOW),
-        fast.name: Stats(ttft=0.1, per_token=0.01, seen=NOW),
-    }
+    known.deployments[cheap.name] = Stats(ttft=9.0, per_token=0.1, seen=NOW)
+    known.deployments[fast.name] = Stats(ttft=0.1, per_token=0.01, seen=NOW)
     rules = route(cheap, fast, weights=Weights(0.0, 0.0, 1.0))
     firsts = {
         sort: order(planned(Preferences(sort=sort), rules, known))[0] for sort in ("price", "latency", "throughput")

@@ -1,6 +1,6 @@
 """What holds for every plan, over random worlds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ from gateway.routing.planner import INERTIA, PARDONED, PROBE_SHARE, TIE, deliber
 from gateway.routing.split import arm_of
 from gateway.routing.terms import TERMS, to_best
 from gateway.routing.view import View
-from gateway.types import Plan, Preferences
+from gateway.types import Plan, Preferences, Rejection
 from tests.routing.worlds import NOW, World, deliberated, names, planned, preferences, worlds
 
 SOME = settings(max_examples=60)
@@ -58,16 +58,33 @@ def test_screen_never_clears_a_candidate_that_the_check_rejects(world: World, wi
 @SOME
 @given(worlds())
 def test_nobody_is_chosen_whom_a_filter_rejects_unless_its_breaker_alone_is_against_it(world: World) -> None:
-    """And then only if all are out, or more than half of those that serve its model in the best tier are."""
+    """And then only if all are out, or more than half of those that serve its model in the best tier are.
+
+    Those that are merely full are waited for instead of them.
+    """
     view = deliberated(world).view
     passed, out = sift(view, FILTERS)
     foreign = {place for place in out if out[place].code == "language"}
     if not passed and foreign:
         assert names(planned(world)) == {view.lane.names[place] for place in foreign}
         return
+    full = merely_full(view, out)
+    if not passed and full:
+        found = planned(world)
+        assert names(found) == {view.lane.names[place] for place in full}
+        assert isinstance(found, Plan) and found.full
+        return
     pardoned = {place for place in out if out[place].code == "ejected"}
     panicking = {place for place in pardoned if panics(view, passed, pardoned, place)} if passed else pardoned
     assert names(planned(world)) == {view.lane.names[place] for place in {*passed, *panicking}}
+
+
+def merely_full(view: View, out: Mapping[int, Rejection]) -> set[int]:
+    """The places of those that nothing but their being full is against."""
+    full = {place for place in out if out[place].code == "busy"}
+    return {
+        place for place in full if {each.code for each in FILTERS if each.check(view.case(place)) is not None} == {"busy"}
+    }
 
 
 def panics(view: View, passed: Sequence[int], out: set[int], place: int) -> bool:
@@ -152,7 +169,12 @@ def test_leading_are_choices_of_the_first_tier_and_the_best_is_among_them(world:
 @SOME
 @given(worlds(), preferences())
 def test_preferences_narrow_and_never_widen(world: World, wishes: Preferences) -> None:
-    assert names(planned(wishing(world, wishes))) <= names(planned(world))
+    found = planned(wishing(world, wishes))
+    if isinstance(found, Plan) and found.full:  # then they wait for those they want, where others would be free
+        view = deliberated(world).view
+        assert names(found) <= {view.lane.names[place] for place in merely_full(view, sift(view, FILTERS)[1])}
+    else:
+        assert names(found) <= names(planned(world))
 
 
 @SOME

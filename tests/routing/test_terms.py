@@ -39,7 +39,9 @@ def test_term_has_a_value_for_each_candidate(term: terms.Term) -> None:
 def test_failures_are_half_forgotten_after_a_minute() -> None:
     known = StatsBook()
     lately = {"a": (0.8, NOW), "b": (0.8, NOW - 60.0), "c": (0.8, NOW - 3600.0), "d": (0.0, float("-inf"))}
-    known.deployments = {deployment(name).name: Stats(failing=share, failed=at) for name, (share, at) in lately.items()}
+    known.deployments.put(
+        {deployment(name).name: Stats(failing=share, failed=at) for name, (share, at) in lately.items()}
+    )
     found = terms.failures(view(request(), route(*map(deployment, lately)), known))
     assert found == [0.8, pytest.approx(0.4), pytest.approx(0.0, abs=1e-9), 0.0]
 

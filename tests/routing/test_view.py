@@ -18,7 +18,7 @@ TOKENS = request(max_tokens=100)
 
 def book(**stats: Stats) -> StatsBook:
     known = StatsBook()
-    known.deployments = {deployment(backend.replace("_", "-")).name: seen for backend, seen in stats.items()}
+    known.deployments.put({deployment(backend.replace("_", "-")).name: seen for backend, seen in stats.items()})
     return known
 
 
@@ -117,13 +117,6 @@ def test_price_with_a_cached_share_is_what_the_price_itself_says(prompt: int, ou
     assert found.usd == pytest.approx(price.of(prompt, output, prompt * share), abs=1e-12)
 
 
-def test_forecasts_of_all_are_those_of_each() -> None:
-    known = book(gpu_a=MEASURED, gpu_b=MEASURED._replace(tail=4.0))
-    known.in_flight["gpu-b"] = 70
-    seen = view(request(), route(GPU, deployment("gpu-b"), deployment("gpu-c")), known)
-    assert seen.forecasts() == [seen.forecast(index) for index in range(3)]
-
-
 def test_language_is_asked_once_and_only_where_a_route_cares() -> None:
     asked: list[ChatRequest] = []
 
@@ -140,7 +133,7 @@ def test_language_is_asked_once_and_only_where_a_route_cares() -> None:
 
 def test_view_of_nobody_is_empty() -> None:
     seen = view(request(), route())
-    assert (seen.usd, seen.ttfts, seen.seconds, seen.forecasts(), seen.best()) == ([], [], [], [], {})
+    assert (seen.usd, seen.ttfts, seen.seconds, seen.best()) == ([], [], [], {})
 
 
 def test_candidate_believed_by_the_best_of_its_model_keeps_its_own_place() -> None:

@@ -160,7 +160,9 @@ def weights(draw: st.DrawFn) -> Weights:
 def books(draw: st.DrawFn, known: tuple[Candidate, ...]) -> StatsBook:
     """What was lately seen of those candidates."""
     book = StatsBook()
-    book.deployments = {one.deployment.name: draw(stats()) for one in known if draw(st.booleans())}
+    for one in known:
+        if draw(st.booleans()):
+            book.deployments[one.deployment.name] = draw(stats())
     book.in_flight = draw(st.dictionaries(st.sampled_from(BACKENDS), st.integers(0, 200)))
     book.asked = {one.deployment.name: draw(st.integers(0, 9)) for one in known[::2]}
     book.allowances = {one.deployment.name: Allowance(draw(st.floats(1, 9))) for one in known[::3]}
