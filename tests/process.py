@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -17,11 +18,19 @@ ADMIN_KEY = "admin-key-of-the-tests-0123456789abcdef"
 class GatewayProcess:
     """`llama-gateway VERB ...` on ports that the system chooses; everything it prints is kept."""
 
-    def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        before: tuple[str, ...] = (),
+        command: Path = COMMAND,
+    ) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "OTEL_"))}
+        self.state = tempfile.TemporaryDirectory(prefix="gateway-state-", ignore_cleanup_errors=True)
+        usual = {"GATEWAY_ADMIN_KEY": ADMIN_KEY, "GATEWAY_DRAIN_ACCEPT_SECONDS": "0", "GATEWAY_HEALTH_CHECKS": "off"}
         self.process = subprocess.Popen(
-            [str(COMMAND), *arguments, "--port", "0", "--admin-port", "0"],
-            env={**clean, "GATEWAY_ADMIN_KEY": ADMIN_KEY, **(env or {})},
+            [*before, str(command), *arguments, "--port", "0", "--admin-port", "0"],
+            env={**clean, "GATEWAY_STATE_DIR": self.state.name, **usual, **(env or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -70,17 +79,19 @@ class GatewayProcess:
             self.process.kill()
             raise
         self.reader.join(START_SECONDS)
+        self.state.cleanup()
         return code
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """A verb that ends by itself."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("GATEWAY_", "OTEL_"))}
-    return subprocess.run(
-        [str(COMMAND), *arguments],
-        env={**clean, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="gateway-state-") as state:
+        return subprocess.run(
+            [str(COMMAND), *arguments],
+            env={**clean, "GATEWAY_STATE_DIR": state, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )

@@ -1,20 +1,39 @@
-"""The admin plane: metrics, the policy, the backends, the last requests."""
+"""The admin plane: metrics, the policy, the backends, the last requests, and the console."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
+from fastapi import FastAPI, Request, Response
 
+from gateway.api.admin_backends import backends_router
+from gateway.api.admin_cache import cache_router
+from gateway.api.admin_callers import Office, callers_router
+from gateway.api.admin_drafts import Desk, drafts_router
+from gateway.api.admin_overview import overview_router
 from gateway.api.admin_policy import policy_router
-from gateway.api.views import attempt_row, backend_rows, record_row, shadow_row
+from gateway.api.admin_requests import requests_router
+from gateway.api.admin_shapes import Problem
+from gateway.api.admin_spend import spend_router
+from gateway.api.answers import GUARDED, problems
+from gateway.api.console import serve_console
+from gateway.api.events import Broadcast
+from gateway.api.past import Past
+from gateway.api.problem import speak_problems
+from gateway.catalogue import Catalogue
 from gateway.config.live import LivePolicy
-from gateway.policytools.explain import plan_json
-from gateway.policytools.logged import LoggedRequest, line_of
 from gateway.routing.stats import StatsBook
+from gateway.stores.books import Books
+from gateway.stores.cache import Cache
+from gateway.stores.keyring import Keyring
+from gateway.telemetry.exposition import Exposition
 from gateway.telemetry.requests import RequestLog
 from gateway.types import Json
+
+ABOUT = (
+    "Reads from this machine are free. Everything else needs the admin key as `Authorization: Bearer KEY`. Errors are "
+    "problem documents (RFC 9457)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,42 +43,61 @@ class Inside:
     live: LivePolicy
     book: StatsBook
     requests: RequestLog
-    registry: CollectorRegistry
+    metrics: Exposition
     clock: Callable[[], float]
+    broadcast: Broadcast
+    keyring: Keyring
+    books: Books | None
+    cache: Cache
 
 
 def admin_app(inside: Inside) -> FastAPI:
     """The FastAPI app of the admin plane; its guard is around it."""
-    app = FastAPI(title="Llama Gateway admin", docs_url=None, redoc_url=None)
-    app.include_router(policy_router(inside.live))
+    app = FastAPI(
+        title="Llama Gateway admin",
+        description=ABOUT,
+        openapi_url="/admin/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        responses=problems(*GUARDED),
+    )
+    speak_problems(app)
+    live, book, clock = inside.live, inside.book, inside.clock
+    desk = Desk(live, book, inside.requests, clock, cache(Catalogue.load))
+    app.include_router(policy_router(live))
+    app.include_router(drafts_router(desk))
+    app.include_router(backends_router(live, book, inside.broadcast.pulse, clock))
+    app.include_router(requests_router(Past(inside.requests, None if inside.books is None else inside.books.state)))
+    app.include_router(callers_router(Office(live, inside.keyring, inside.books)))
+    app.include_router(cache_router(inside.cache))
+    app.include_router(spend_router(inside.books))
+    app.include_router(overview_router(inside.broadcast))
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics(request: Request) -> Response:
-        encoder, kind = choose_encoder(request.headers.get("accept", ""))
-        return Response(encoder(inside.registry), media_type=kind)
+        """Everything that Prometheus scrapes; open to whoever reaches the port."""
+        headers = request.headers
+        page = await inside.metrics.page(headers.get("accept", ""), headers.get("accept-encoding", ""))
+        return Response(page.body, headers=page.headers)
 
-    @app.get("/admin/backends")
-    async def backends() -> list[Json]:
-        return backend_rows(inside.live.current, inside.book, inside.clock())
-
-    @app.get("/admin/requests")
-    async def requests(limit: int = Query(100, ge=1, le=1000)) -> list[Json]:
-        return [record_row(record) for record in inside.requests.last(limit)]
-
-    @app.get("/admin/requests/export")
-    async def export() -> Response:
-        oldest_first = reversed(inside.requests.last(inside.requests.kept))
-        lines = [line_of(LoggedRequest(record.sketch, record.id)) for record in oldest_first if record.sketch]
-        return Response(b"".join(lines), media_type="application/jsonl")
-
-    @app.get("/admin/requests/{id}")
-    async def one_request(id: str) -> Json:
-        record = inside.requests.get(id)
-        if record is None:
-            raise HTTPException(404, f"No request '{id[:64]}' among the last {inside.requests.kept}.")
-        plan = None if record.plan is None else plan_json(record.plan)
-        attempts, told = [attempt_row(outcome) for outcome in record.attempts], inside.requests.shadow(id)
-        shadow = None if told is None else shadow_row(told)
-        return {**record_row(record), "plan": plan, "attempts": attempts, "shadow": shadow}
-
+    serve_console(app)
+    describe(app)
     return app
+
+
+def describe(app: FastAPI) -> None:
+    """Complete the OpenAPI document: the shape of problems, and the key."""
+    made = app.openapi
+
+    def document() -> Json:
+        if app.openapi_schema is None:
+            schema = made()
+            components = schema.setdefault("components", {})
+            components.setdefault("schemas", {})[Problem.__name__] = Problem.model_json_schema()
+            components["securitySchemes"] = {"admin_key": {"type": "http", "scheme": "bearer"}}
+            for path in schema["paths"].values():
+                for method, operation in path.items():
+                    operation["security"] = [{"admin_key": []}, *([{}] if method == "get" else [])]
+        return app.openapi_schema or {}
+
+    app.openapi = document  # type: ignore[method-assign]  # as FastAPI's guide has it

@@ -4,10 +4,12 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 import structlog
 
-from gateway.api import reply
+from gateway.api import once, reply
+from gateway.api.door import Door
 from gateway.api.headers import answer_headers, error_headers
 from gateway.api.intake import body_of, caller_of, deadline_of, headers_of
 from gateway.api.keepalive import KeepAlive
@@ -15,20 +17,24 @@ from gateway.api.reply import Header, Receive, Scope, Send
 from gateway.api.server import GONE
 from gateway.dialects import openai
 from gateway.dialects.cache_control import cache_control
+from gateway.engine.admission import HEADER, class_of
 from gateway.engine.answer import Answer
 from gateway.engine.engine import Engine
 from gateway.engine.record import Ending, recorded, rejected
-from gateway.errors import CallerGone, Draining, GatewayError, InternalError
+from gateway.errors import CallerGone, Draining, GatewayError, InternalError, StoreAway
+from gateway.stores.idempotency import claimed
 from gateway.types import ChatRequest, Chunk
 
 log = structlog.get_logger()
+RETRY = (("x-should-retry", "true"),)
 
 
 class Exchange:
     """One request and its answer, with what must be known when it is over."""
 
-    def __init__(self, engine: Engine, send: Send) -> None:
+    def __init__(self, engine: Engine, send: Send, door: Door) -> None:
         self.engine = engine
+        self.door = door
         self.send = send
         self.id = f"req_{os.urandom(12).hex()}"
         self.arrived = engine.tools.clock()
@@ -37,6 +43,8 @@ class Exchange:
         self.request: ChatRequest | None = None
         self.answer: Answer | None = None
         self.status = 200
+        self.more: tuple[Header, ...] = ()  # headers of its answer besides the usual
+        self.admitted = False  # whether it counts among the requests in flight
         self.begun = False  # whether a head was sent
         self.sent: float | None = None  # when the first piece of the answer went out
         self.error: GatewayError | None = None
@@ -52,7 +60,7 @@ class Exchange:
                 self.error = CallerGone("The caller hung up before its answer was complete.")
                 self.status = self.error.status
             else:
-                await self.fail(Draining("The gateway is shutting down; send the request again."))
+                await self.fail(draining())
         except Exception:
             log.exception("request.failed", request=self.id)
             await self.fail(InternalError("The gateway failed; its log has the reason under this request's id."))
@@ -63,18 +71,72 @@ class Exchange:
         """The way of a request that goes well."""
         headers = headers_of(scope)
         policy = self.engine.policy()
-        caller = caller_of(scope, headers, policy)
+        caller = caller_of(scope, headers, policy, self.door)
         self.caller = caller.name
+        self.engine.tools.admission.enter(class_of(headers.get(HEADER), caller.class_))
+        self.admitted = True
         deadline = deadline_of(headers, self.arrived)
         raw = await body_of(headers, receive)
         control = cache_control(headers.get("cache-control"))
         self.request = openai.chat_request(raw, self.id, headers, caller, control, self.arrived, deadline, self.at)
+        if self.engine.tools.trace is not None or "traceparent" in headers:
+            self.request = self.engine.traced(self.request)
         self.answer = self.engine.open(self.request, policy)
-        async with aclosing(self.answer.chunks()) as chunks:
-            if self.request.stream:
-                await self.stream(self.request, chunks)
+        if once.NAME in headers:
+            await self.unrepeated(self.request, self.answer, raw, once.checked(headers[once.NAME]))
+        else:
+            await self.answered(self.request, self.answer)
+
+    async def answered(self, request: ChatRequest, answer: Answer) -> None:
+        """Answer, from the cache or anew."""
+        if answer.route.cache is not None and (kept := await answer.look_up()) is not None:
+            await self.again(request, kept)
+            return
+        async with aclosing(answer.chunks()) as chunks:
+            if request.stream:
+                await self.stream(request, chunks)
             else:
                 await self.whole(chunks)
+
+    async def unrepeated(self, request: ChatRequest, answer: Answer, raw: bytes, key: str) -> None:
+        """Answer a request that may have been sent before; a stream is always answered anew."""
+        if request.stream:
+            self.more = (once.IGNORED,)
+            await self.answered(request, answer)
+            return
+        keeping, send = self.engine.tools.keeping, self.send
+        claim = claimed(keeping.secret, request.caller.name, request.operation, key, raw)
+        try:
+            before = await keeping.once.begin(claim)
+        except StoreAway:
+            self.more = (once.UNAVAILABLE,)
+            await self.answered(request, answer)
+            return
+        if before is None:
+            await self.claimed(request, answer, once.Held(send, keeping.once, claim))
+        else:
+            self.begun, self.status = True, before.status
+            await once.given_again(send, self.id, before)
+            self.sent = self.engine.tools.clock()
+
+    async def claimed(self, request: ChatRequest, answer: Answer, held: once.Held) -> None:
+        """Answer, and keep the answer before it is sent; what fails frees the key."""
+        send, self.send = self.send, held
+        try:
+            await self.answered(request, answer)
+        finally:
+            self.send = send
+            if not held.done:
+                await held.free()
+
+    async def again(self, request: ChatRequest, kept: bytes) -> None:
+        """An answer that was kept, a stream in one piece too: all of it is here."""
+        self.begun = True
+        if request.stream:
+            await reply.whole(self.send, 200, (*reply.STREAM, *self.headers()), kept + openai.DONE)
+        else:
+            await reply.whole(self.send, 200, (reply.JSON, *self.headers()), kept)
+        self.sent = self.engine.tools.clock()
 
     async def whole(self, chunks: AsyncGenerator[list[Chunk], None]) -> None:
         """An answer in one piece."""
@@ -101,7 +163,7 @@ class Exchange:
 
     def headers(self) -> list[Header]:
         """The headers of this answer."""
-        return answer_headers(self.id, self.answer)
+        return [*answer_headers(self.id, self.answer), *self.more]
 
     async def fail(self, error: GatewayError) -> None:
         """Tell the caller; a stream that has begun ends with an error event, no [DONE], and a connection cut short."""
@@ -115,8 +177,21 @@ class Exchange:
 
     def close(self) -> None:
         """The request is over: its record goes to the observers."""
+        if self.admitted:
+            self.engine.tools.admission.leave()
         ending = Ending(self.status, self.engine.tools.clock(), self.sent, self.error)
         if self.request is None:
             self.engine.tell(rejected(self.id, self.at, self.arrived, self.caller, ending))
+        elif self.answer is not None and self.answer.rests:
+            self.answer.after(partial(self.record, self.request, ending))
         else:
-            self.engine.tell(recorded(self.request, self.at, self.answer, ending), self.answer)
+            self.record(self.request, ending)
+
+    def record(self, request: ChatRequest, ending: Ending) -> None:
+        """Tell of a request that was one."""
+        self.engine.tell(recorded(request, self.at, self.answer, ending), self.answer)
+
+
+def draining() -> Draining:
+    """What a request is told that this process cannot end any more: another one will take it."""
+    return Draining("The gateway is shutting down; send the request again.", retry_after=1.0, headers=RETRY)

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from hmac import compare_digest
 
-import orjson
 from starlette.types import ASGIApp
 
 from gateway.api import reply
 from gateway.api.hosts import LOCAL, host_of, is_local
 from gateway.api.intake import headers_of
+from gateway.api.problem import KIND, problem
 from gateway.api.reply import Receive, Scope, Send
-from gateway.types import Json
 
 READS = frozenset({"GET", "HEAD"})
 OPEN = frozenset({"/metrics"})  # to everybody who reaches the port, by whatever name: it holds no secret
@@ -30,8 +29,9 @@ class Guard:
             return
         status, reason = self.objection(scope, headers_of(scope))
         if reason:
-            problem: Json = {"type": "about:blank", "title": reason, "status": status}
-            await reply.whole(send, status, [(b"content-type", b"application/problem+json")], orjson.dumps(problem))
+            headers = [(b"content-type", KIND.encode())]
+            headers += [(b"www-authenticate", b"Bearer")] if status == 401 else []
+            await reply.whole(send, status, headers, problem(status, reason))
             return
         await self.app(scope, receive, send)
 

@@ -4,11 +4,15 @@ from datetime import UTC, datetime, time
 from email.utils import format_datetime
 from math import ceil
 
+from gateway.api.allowances import allowance_headers
 from gateway.api.reply import Header, header
 from gateway.engine.answer import Answer
 from gateway.engine.record import bill, reason_of
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, LimitReached
+from gateway.routing.policy import CachePolicy
 from gateway.types import Deployment
+
+CACHE = b"llama-gateway"  # as `Cache-Status` names us
 
 
 def answer_headers(request_id: str, answer: Answer | None) -> list[Header]:
@@ -21,6 +25,10 @@ def answer_headers(request_id: str, answer: Answer | None) -> list[Header]:
         header(b"x-gateway-policy", answer.policy.generation),
         header(b"x-gateway-cache", answer.cache),
     ]
+    if answer.lease is not None:
+        found += allowance_headers(answer.lease.levels)
+    if answer.route.cache is not None:
+        found += cache_headers(answer, answer.route.cache)
     if answer.deployment is not None:
         found += deployment_headers(answer.deployment)
         facts = answer.policy.models.get(answer.deployment.model)
@@ -36,6 +44,19 @@ def answer_headers(request_id: str, answer: Answer | None) -> list[Header]:
     return found
 
 
+def cache_headers(answer: Answer, rules: CachePolicy) -> list[Header]:
+    """What the cache did, in RFC 9211's words, and the age of what it gave."""
+    if answer.cache == "hit":
+        age = int(answer.age)
+        more = b"" if answer.alike is None else b"; detail=semantic"
+        return [(b"cache-status", b"%b; hit; ttl=%d%b" % (CACHE, rules.ttl - age, more)), (b"age", b"%d" % age)]
+    control = answer.request.cache
+    if answer.cache == "bypass":
+        return [(b"cache-status", CACHE + (b"; fwd=bypass" if control.no_store else b"; fwd=request"))]
+    more = b"; collapsed" if answer.cache == "coalesced" else b"; stored" if answer.kept else b""
+    return [(b"cache-status", b"%b; fwd=miss%b" % (CACHE, more))]
+
+
 def deployment_headers(deployment: Deployment) -> list[Header]:
     """The deployment, and the end of its life where that is known (RFC 9745, RFC 8594)."""
     found = [header(b"x-gateway-model", deployment.model), header(b"x-gateway-backend", deployment.backend)]
@@ -48,6 +69,8 @@ def deployment_headers(deployment: Deployment) -> list[Header]:
 def error_headers(error: GatewayError) -> list[Header]:
     """What an error says to the caller's SDK."""
     found = [header(name.encode(), value) for name, value in error.headers]
+    if isinstance(error, LimitReached):
+        found += allowance_headers(error.levels)
     if error.retry_after is not None:
         found.append(header(b"retry-after", str(ceil(error.retry_after))))
         found.append(header(b"retry-after-ms", str(ceil(error.retry_after * 1000))))

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 
+from gateway.api.door import Door
 from gateway.api.hosts import is_foreign, is_local
 from gateway.api.reply import Receive, Scope
-from gateway.errors import CallerGone, InvalidRequest, TooLarge, Unauthorized
+from gateway.errors import CallerGone, InvalidRequest, TooLarge
 from gateway.routing.policy import Policy
 from gateway.types import Caller
 
 BODY_LIMIT = 8 << 20  # bytes
 DIGITS = 18  # of a number in a header
 LOOPBACK = Caller("loopback")
-WRONG_KEY = "The API key is missing or not known here; send it as 'Authorization: Bearer KEY'."
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -19,20 +19,20 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-def caller_of(scope: Scope, headers: Mapping[str, str], policy: Policy) -> Caller:
-    """Who is asking; raises Unauthorized, in the same words for every reason.
+def caller_of(scope: Scope, headers: Mapping[str, str], policy: Policy, door: Door) -> Caller:
+    """Who is asking; raises Unauthorized, in the same words for every reason, TooManyFailures and what the door does.
 
-    A policy without callers lets this machine in, and nobody else: also when a reload has removed the last of them,
+    Without any callers this machine is let in, and nobody else: also when a reload has removed the last of them,
     and no web page that a browser on this machine shows.
     """
-    if not policy.callers and is_local(scope) and not is_foreign(headers):
+    if not policy.callers and not door.keyring.needed and is_local(scope) and not is_foreign(headers):
         return LOOPBACK
     scheme, _, key = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not key:
         key = headers.get("x-api-key", "")
-    caller = policy.caller(key.strip())
+    caller = door.find(key.strip(), policy)
     if caller is None:
-        raise Unauthorized(WRONG_KEY)
+        raise door.refusal(scope)
     return caller
 
 

@@ -32,6 +32,7 @@ class Readiness:
                     "problems": [problem.message for problem in self.live.problems],
                 },
                 "deployments": {"usable": usable, "all": len(self.live.current.deployments)},
+                "drained": sorted(self.book.drained),
             }
         return JSONResponse(body, 200 if ready else 503)
 

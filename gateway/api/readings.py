@@ -19,6 +19,9 @@ def readings(live: LivePolicy, book: StatsBook, clock: Callable[[], float]) -> I
         yield Reading(
             "gateway_inflight_requests", "Requests in flight.", (("backend", backend),), book.in_flight.get(backend, 0)
         )
+        drained = float(backend in book.drained)
+        yield Reading("gateway_backend_drained", "1 while an operator drains it.", (("backend", backend),), drained)
+    yield from load_readings(live, book)
     yield from route_readings(live, book)
     yield from deployment_readings(live, book, clock())
 
@@ -32,6 +35,17 @@ def policy_readings(live: LivePolicy) -> Iterator[Reading]:
         "gateway_policy_generation", "1 for the generation in force.", (("generation", live.current.generation),), 1.0
     )
     yield Reading("gateway_policy_reload_timestamp_seconds", "When the policy was last taken over.", (), live.changed)
+
+
+def load_readings(live: LivePolicy, book: StatsBook) -> Iterator[Reading]:
+    """What self-hosted servers say of their own work, where their kind tells and it is not old."""
+    for deployment in live.current.deployments:
+        load = book.loads.get(deployment.backend)
+        if load is None:
+            continue
+        for signal, value in (("running", load.running), ("waiting", load.waiting), ("kv_usage", load.kv_usage)):
+            labels = (("backend", deployment.backend), ("model", deployment.model), ("signal", signal))
+            yield Reading("gateway_backend_load", "Requests, and share of the cache in use, by the server.", labels, value)
 
 
 def route_readings(live: LivePolicy, book: StatsBook) -> Iterator[Reading]:

@@ -18,9 +18,14 @@ BODY_SECONDS = 30.0  # for all of the body
 STALL_SECONDS = 30.0  # for a caller that does not read
 HEAD_BYTES = 16 << 10
 KEEP_ALIVE = 75  # seconds; longer than the pools of the usual clients keep a connection
-GRACE = 120  # seconds that running requests get when the process is asked to end
+GRACE = 1.0  # seconds that running requests get when the listener ends, unless it has more
+LAST_WORDS = 1.0  # seconds in which those that did not end are told so
+LOOK = 0.02  # seconds between two looks at whether a listener has come to rest
+UNSENT = 16 << 10  # bytes of an answer that wait in the kernel for a caller who is slower than the upstream
+UNREAD = 8 << 10  # bytes that wait here besides, before the upstream is made to wait
 SWEEP = 1.0  # seconds between two looks at slow callers
 GONE = "the caller has gone"  # what a request's task is cancelled with, then
+CLOSE = (b"connection", b"close")
 
 
 def plain_answer(error: GatewayError) -> bytes:
@@ -83,10 +88,12 @@ class Protocol(HttpToolsProtocol):
     head_bytes = 0  # received since the last head was complete
     refused = False
     stalled_since: float | None = None  # when the caller stopped reading
+    unread = 0  # bytes that waited for it when that was last looked at
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A caller has connected and owes us a request."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(UNREAD)
         self.head_since = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -136,7 +143,7 @@ class Protocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The caller reads more slowly than its answer comes."""
         super().pause_writing()
-        self.stalled_since = self.loop.time()
+        self.stalled_since, self.unread = self.loop.time(), 0
 
     def resume_writing(self) -> None:
         """The caller has caught up."""
@@ -156,12 +163,20 @@ class Protocol(HttpToolsProtocol):
 
         A head behind a running answer has time.
         """
-        if self.stalled_since is not None and now > self.stalled_since + STALL_SECONDS:
+        if self.stalled_since is not None and self.stalled(self.stalled_since, now):
             self.transport.abort()
             return
         slow_head = self.head_since is not None and now > self.head_since + HEAD_SECONDS and not self.answering()
         if slow_head or (self.body_since is not None and now > self.body_since + BODY_SECONDS):
             self.refuse(TOO_SLOW)
+
+    def stalled(self, since: float, now: float) -> bool:
+        """Whether the caller has read nothing for too long; one who reads slowly may go on."""
+        left = self.transport.get_write_buffer_size()
+        if self.unread > left > 0:
+            self.stalled_since = now
+        self.unread = left
+        return now > since + STALL_SECONDS and self.stalled_since == since
 
     def answering(self) -> bool:
         """Whether a request is being answered, so that nothing else may be written."""
@@ -195,14 +210,47 @@ class Quiet:
 class Listener(uvicorn.Server):
     """One listener among several in a process: signals are handled elsewhere, once for all."""
 
+    grace = GRACE  # seconds that running requests get when it ends
+    cut = 0  # requests that did not end in time
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Leave the signals alone."""
         yield
 
+    def leave(self) -> None:
+        """From now on every answer ends its connection, so that callers come back elsewhere."""
+        if self.config.loaded:  # else nobody has come yet
+            self.config.encoded_headers.append(CLOSE)
+            self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more callers, wait for the running requests, and tell those that do not end in time."""
+        for server in (*self.servers, *(sockets or ())):
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self.rest(self.grace)
+        self.cut = len(self.server_state.tasks)
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        self.force_exit = False
+        await self.rest(LAST_WORDS)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    async def rest(self, seconds: float) -> None:
+        """Returns when every request and connection has ended, when the time is over, or when that is told to."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while (self.server_state.tasks or self.server_state.connections) and loop.time() < until:
+            if self.force_exit:
+                return
+            await asyncio.sleep(LOOK)
+
     async def sweep(self) -> None:
-        """Close slow connections, for as long as the listener runs."""
-        while not self.should_exit:
+        """Close slow connections, for as long as this is awaited."""
+        while True:
             await asyncio.sleep(SWEEP)
             now = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
@@ -223,7 +271,6 @@ def listener(app: Any, cert: str | None = None, key: str | None = None) -> Liste
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=GRACE,
         ssl_certfile=cert,
         ssl_keyfile=key,
     )
@@ -235,6 +282,8 @@ def bind(host: str, port: int, flag: str, variable: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # each connection inherits it
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     try:
         bound.bind((host, port))
     except OSError as exc:

@@ -1,12 +1,15 @@
 """What the planes show of policies, deployments and requests, as JSON-ready values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from gateway.routing.breaker import state
 from gateway.routing.forecast import prior
 from gateway.routing.policy import Policy
 from gateway.routing.stats import StatsBook
 from gateway.types import Caller, Deployment, Json, LicenceTerms, Measured, ModelFacts, Outcome, Price, Record, Shadowed
+
+NO_TTFTS: Mapping[str, Iterable[float]] = MappingProxyType({})
 
 
 def model_rows(policy: Policy, caller: Caller) -> list[Json]:
@@ -16,11 +19,17 @@ def model_rows(policy: Policy, caller: Caller) -> list[Json]:
         by_model.setdefault(deployment.model, []).append(deployment)
     rows = []
     if caller.routes is None or "default" in caller.routes:
-        rows += [model_row(policy.models[name], deployments) for name, deployments in sorted(by_model.items())]
+        served = [(name, found) for name, found in sorted(by_model.items()) if may_use(caller, name)]
+        rows += [model_row(policy.models[name], deployments) for name, deployments in served]
     for route in policy.routes:
-        if caller.routes is None or route.name in caller.routes:
+        if (caller.routes is None or route.name in caller.routes) and any(may_use(caller, one) for one in route.models):
             rows += [route_row(name, route.name, route.models) for name in route.asked if name not in by_model]
     return list({row["id"]: row for row in rows}.values())
+
+
+def may_use(caller: Caller, model: str) -> bool:
+    """Whether a model is one of those that a caller may use."""
+    return caller.models is None or model in caller.models
 
 
 def model_row(facts: ModelFacts, deployments: Sequence[Deployment]) -> Json:
@@ -79,14 +88,17 @@ def route_row(name: str, route: str, models: Sequence[str]) -> Json:
     }
 
 
-def backend_rows(policy: Policy, book: StatsBook, now: float) -> list[Json]:
-    """What we know of each deployment now; latencies in seconds."""
-    return [deployment_row(deployment, book, now) for deployment in policy.deployments]
+def backend_rows(
+    policy: Policy, book: StatsBook, now: float, ttfts: Mapping[str, Iterable[float]] = NO_TTFTS
+) -> list[Json]:
+    """What we know of each deployment now; latencies in seconds, those of `ttfts` the latest, by deployment."""
+    return [deployment_row(deployment, book, now, ttfts.get(deployment.name, ())) for deployment in policy.deployments]
 
 
-def deployment_row(deployment: Deployment, book: StatsBook, now: float) -> Json:
-    """One deployment's health, load and latency."""
+def deployment_row(deployment: Deployment, book: StatsBook, now: float, ttfts: Iterable[float] = ()) -> Json:
+    """One deployment's health, load and latency; `resting_for` is null while there is no end to it."""
     stats = book.of(deployment)
+    drained = deployment.backend in book.drained
     guess = prior(deployment)
     return {
         "deployment": deployment.name,
@@ -99,14 +111,17 @@ def deployment_row(deployment: Deployment, book: StatsBook, now: float) -> Json:
         "up": stats.up(now),
         "breaker": state(stats.breaker, now),
         "faults": stats.faults,
-        "ejected_for": max(0.0, stats.ejected_until - now),
-        "resting_for": max(0.0, stats.resting_until - now),
+        "ejected_because": stats.breaker.because,
+        "ejected_for": round(max(0.0, stats.ejected_until - now), 1),
+        "resting_for": None if drained else round(max(0.0, stats.resting_until - now), 1),
         "resting_because": stats.resting_because,
+        "drained": drained,
         "measured": stats.ttft is not None,
         "ttft": guess.ttft if stats.ttft is None else stats.ttft,
         "per_token": guess.per_token if stats.per_token is None else stats.per_token,
         "price": None if deployment.price is None else [deployment.price.input, deployment.price.output],
         "retires": None if deployment.retires is None else deployment.retires.isoformat(),
+        "recent_ttfts": [round(ttft, 4) for ttft in ttfts],
     }
 
 
@@ -135,6 +150,14 @@ def record_row(record: Record) -> Json:
         "error_type": record.error_type,
         "message": record.message,
     }
+
+
+def attempt_rows(record: Record) -> list[Json]:
+    """The attempts of a request; seconds, `offset` those since its arrival."""
+    if not record.attempts:
+        return []
+    begun = record.attempts[0].started - dict(record.overhead).get("request", 0.0)
+    return [{**attempt_row(outcome), "offset": outcome.started - begun} for outcome in record.attempts]
 
 
 def attempt_row(outcome: Outcome) -> Json:

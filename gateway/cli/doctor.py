@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import orjson
+import structlog
 from cyclopts import Parameter
 
 from gateway.catalogue import Catalogue
 from gateway.config.loading import load
 from gateway.config.settings import Settings, SettingsError
+from gateway.fleet.checks import store
 from gateway.fleet.checks.finding import Finding
 from gateway.fleet.doctor import Doctor, Looked, Report
 from gateway.policytools.check import BOLD, COLOURS, RESET
+from gateway.stores.redis import shared_store
+from gateway.stores.redis_url import StoreUrlError
 
+SILENT = 50  # only what is critical is logged
 WORDS = {"error": "error", "warning": "warning", "info": "note"}
 PLURAL = {"error": "errors", "warning": "warnings", "info": "notes"}
 
@@ -32,8 +37,10 @@ def doctor(
     """The verb `doctor`; its exit code."""
     path, wrong = policy, []
     try:
-        path = policy or Settings.from_env(os.environ).policy
-    except SettingsError as exc:
+        settings = Settings.from_env(os.environ)
+        path = policy or settings.policy
+        wrong = asyncio.run(examine_store(settings.store_url))
+    except (SettingsError, StoreUrlError) as exc:
         wrong.append(Finding("error", "settings", "the environment", str(exc)))
     report = asyncio.run(examine(path))
     report = report._replace(findings=(*wrong, *report.findings))
@@ -51,6 +58,13 @@ async def examine(policy: Path | None) -> Report:
     if policy is None:
         return await examiner.machine(os.environ)
     return await examiner.policy(load(policy, os.environ, catalogue, today), os.environ)
+
+
+async def examine_store(url: str) -> list[Finding]:
+    """What there is to say of the shared store; nothing where there is none. Raises StoreUrlError."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(SILENT))  # the report says it all
+    shared = shared_store(url)
+    return [] if shared is None else await store.look(shared)
 
 
 def exit_code(findings: Sequence[Finding]) -> int:

@@ -21,10 +21,12 @@ from gateway.dialects.openai import chat_request
 from gateway.engine.engine import routed
 from gateway.errors import GatewayError
 from gateway.policytools.check import render
-from gateway.policytools.explain import deliberation_json, plan_text
+from gateway.policytools.explain import deliberation_json, plan_json, plan_text
 from gateway.routing.planner import deliberate
 from gateway.routing.policy import Policy
 from gateway.routing.stats import StatsBook
+from gateway.stores.request_file import one
+from gateway.stores.state import NAME, StateAway, StateFile, StateRefused
 from gateway.types import CacheControl, Caller, ChatRequest, Json
 
 CHANCE = 0.5  # of [0, 1): it decides ties and, where a route splits its requests, the arm
@@ -41,7 +43,7 @@ def explain(
     model: Annotated[str, Parameter(help="Or: the model to ask for ...")] = "auto",
     prompt: Annotated[str, Parameter(help="... and a prompt.")] = "Hello",
     header: Annotated[tuple[str, ...], Parameter(help="A request header, as NAME:VALUE.")] = (),
-    id: Annotated[str | None, Parameter(help="Or: a request that a running gateway has answered lately.")] = None,
+    id: Annotated[str | None, Parameter(help="Or: a request that was answered, by its x-request-id.")] = None,
     format: Annotated[Literal["text", "json"], Parameter(help="How to print it.")] = "text",
 ) -> int:
     """The verb `explain`; its exit code."""
@@ -110,13 +112,16 @@ def refusal(error: GatewayError) -> str:
 
 
 def answered(id: str, settings: Settings) -> Json:
-    """The plan of a request that a running gateway remembers; raises Unexplained."""
+    """The plan of a request that a running gateway remembers, else one in its log; raises Unexplained."""
     where = address((settings.admin_host, settings.admin_port))
     headers = {b"authorization": f"Bearer {settings.admin_key}".encode()} if settings.admin_key else {}
     try:
         response = httpx.get(f"http://{where}/admin/requests/{quote(id, safe='')}", headers=headers, timeout=5.0)
     except httpx.HTTPError as exc:
-        raise Unexplained(f"No gateway answers on {where}; is it running?") from exc
+        if (kept := filed(id, settings)) is not None:
+            return kept
+        message = f"No gateway answers on {where}, and the log in {settings.state_dir} has no request '{id}'."
+        raise Unexplained(f"{message} Is the gateway running?") from exc
     if response.status_code != 200:
         raise Unexplained(f"The gateway does not know request '{id}' ({response.status_code}).")
     try:
@@ -127,3 +132,15 @@ def answered(id: str, settings: Settings) -> Json:
     if not isinstance(found, dict):
         raise Unexplained(f"Request '{id}' was answered without a plan: {reason or 'it was refused'}.")
     return found
+
+
+def filed(id: str, settings: Settings) -> Json | None:
+    """The plan of a request in the log of the state directory; None where it is not there, or has none."""
+    state = StateFile(settings.state_dir / NAME)
+    if state.empty:
+        return None
+    try:
+        found = state.read(lambda db: one(db, id))
+    except (StateAway, StateRefused):
+        return None
+    return None if found is None or found[0].plan is None else plan_json(found[0].plan)

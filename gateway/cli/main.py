@@ -52,6 +52,12 @@ Examples: `llama-gateway schema > policies/policy.schema.json`, `llama-gateway s
 
 Examples: `llama-gateway explain --policy policies/default.yaml --model auto --prompt "What is a llama?"`
 and `llama-gateway explain --id req_...`""",
+    "keys": """Keys of callers: create, list, rotate, revoke. They are kept in GATEWAY_STATE_DIR.
+
+A gateway that runs follows within a second; a key is shown once, when it is made.
+
+Examples: `llama-gateway keys create team-search --rpm 600 --usd-per-day 20`, `llama-gateway keys list`,
+`llama-gateway keys rotate team-search --grace 2` and `llama-gateway keys revoke team-search`""",
     "models": """The catalogue: canonical name, size, context, where each model is served, price, retirement, licence.
 
 Examples: `llama-gateway models`, `llama-gateway models llama3.3 --licences`""",

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from gateway.catalogue import Catalogue
 from gateway.cli.flags import with_flags
-from gateway.cli.start import FAILED, CannotStart, Started, check_open, doors, run
+from gateway.cli.start import FAILED, CannotStart, Started, doors, run
 from gateway.cli.start import serve as serve_live
 from gateway.config.live import LivePolicy
 from gateway.config.reader import Reader
@@ -30,12 +30,11 @@ def serve(
     try:
         settings = with_flags(Settings.from_env(os.environ), policy, host, port, admin_host, admin_port)
         live = live_policy(settings, workers)
-        check_open(settings, live)
         opened = doors(settings)
     except (SettingsError, CannotStart) as exc:
         print(exc, file=sys.stderr)
         return FAILED
-    return run(lambda: serve_live(settings, live, opened, tell), settings)
+    return run(lambda hidden: serve_live(settings, live, opened, tell, hidden), settings)
 
 
 def live_policy(settings: Settings, workers: int) -> LivePolicy:

@@ -23,6 +23,7 @@ from gateway.fleet.annotated import DemoBackend, demo_text, policy_text
 from gateway.fleet.discovery import discover
 from gateway.fleet.table import retiring
 from gateway.policytools.check import render
+from gateway.telemetry.redaction import Redaction
 
 TOY = "gateway.demo.provider:Toy"
 # The demo's models with their slots and US dollars per million tokens: unlike one another, so that routing shows.
@@ -47,7 +48,7 @@ def up(
     except (SettingsError, CannotStart) as exc:
         print(exc, file=sys.stderr)
         return FAILED
-    return run(lambda: look_and_serve(settings, opened, write, demo), settings)
+    return run(lambda hidden: look_and_serve(settings, opened, write, demo, hidden), settings)
 
 
 def check_loopback(settings: Settings) -> None:
@@ -59,7 +60,7 @@ def check_loopback(settings: Settings) -> None:
         )
 
 
-async def look_and_serve(settings: Settings, opened: Doors, write: Path | None, demo: bool) -> None:
+async def look_and_serve(settings: Settings, opened: Doors, write: Path | None, demo: bool, hidden: Redaction) -> None:
     """Look around, then serve until the end; the demo's servers end with it."""
     catalogue, today = Catalogue.load(), datetime.now(UTC).date()
     async with AsyncExitStack() as stack:
@@ -71,7 +72,7 @@ async def look_and_serve(settings: Settings, opened: Doors, write: Path | None, 
         live = policy_of(text, catalogue, today)
         if write is not None:
             save(write, text)
-        await serve(settings, live, opened, tell)
+        await serve(settings, live, opened, tell, hidden)
 
 
 async def found_text(catalogue: Catalogue, today: date) -> str | None:

@@ -12,11 +12,12 @@ from gateway.config.problems import Path, clean
 from gateway.config.schema import BackendSpec
 from gateway.providers.kind import Kind
 from gateway.providers.registry import KINDS, provider_class
-from gateway.types import Backend, Timeouts
+from gateway.types import Backend, ReadOn, Timeouts
 
 CLASS = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect", "te", "trailer", "upgrade"})
 HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+QUEUE = 2  # times the requests that a backend works on may wait for it
 HEADER_VALUE = re.compile(r"[\x20-\x7e\xa0-\xff]*")
 
 
@@ -60,6 +61,9 @@ def server(name: str, spec: BackendSpec, context: Context) -> Server:
         region=spec.region,
         concurrency=spec.limits.concurrency,
         slots=spec.slots or spec.limits.concurrency or kind.slots,
+        queue=queue(spec, kind),
+        queue_wait=kind.queue_wait if spec.limits.queue_wait is None else spec.limits.queue_wait,
+        read_on=None if (rest := spec.on_disconnect.drain) is None else ReadOn(rest.max, rest.seconds),
         usd_per_hour=spec.cost.usd_per_hour,
         timeouts=override(kind.timeouts, spec.timeouts, kind),
         keepalive=kind.keepalive,
@@ -69,6 +73,13 @@ def server(name: str, spec: BackendSpec, context: Context) -> Server:
         proxy=spec.proxy,
     )
     return Server(backend, kind, off)
+
+
+def queue(spec: BackendSpec, kind: Kind) -> int:
+    """How many requests may wait: as written, as usual for the kind, or twice as many as are worked on."""
+    if spec.limits.queue is not None:
+        return spec.limits.queue
+    return kind.queue or QUEUE * (spec.limits.concurrency or spec.slots or kind.slots)
 
 
 def kind_of(provider: str, path: Path, context: Context) -> Kind:

@@ -21,6 +21,7 @@ from gateway.config.scalars import (
     Spec,
     Whole,
     Words,
+    duration,
     typed,
     worded,
 )
@@ -123,7 +124,30 @@ class CacheSpec(Spec):
     """Whether answers are kept."""
 
     ttl: Duration = Field(description="For how long.", examples=["1h"])
-    mode: Literal["exact"] = Field(default="exact", description="The same request only.")
+    mode: Literal["exact", "semantic"] = Field(
+        default="exact", description="The same request only, or also one whose last words mean the same."
+    )
+    share: Literal["caller", "team", "all"] = Field(default="caller", description="Who gets an answer again.")
+    answers: Annotated[Whole, Field(ge=1, le=10)] = Field(
+        default=1, description="Kept of one request whose answers differ; one of them is given.", examples=[3]
+    )
+    coalesce: Flag = Field(default=True, description="Requests that are the same at the same time are one.")
+    threshold: Share | None = Field(
+        default=None, description="How alike questions must be (cosine); 0.95 without it.", examples=[0.97]
+    )
+    embeddings: ModelName | None = Field(default=None, description="The model that makes vectors of questions.")
+
+    @model_validator(mode="after")
+    def meant(self) -> "CacheSpec":
+        """What only the semantic mode uses is written for it alone."""
+        semantic = self.mode == "semantic"
+        if semantic and self.embeddings is None:
+            raise PydanticCustomError(
+                "embeddings", "`embeddings` beside `mode: semantic`: the model that makes vectors"
+            )
+        if not semantic and (self.embeddings is not None or self.threshold is not None):
+            raise PydanticCustomError("embeddings", "`mode: semantic` beside `embeddings` and `threshold`")
+        return self
 
 
 class BoundsSpec(Spec):
@@ -216,6 +240,41 @@ class ShadowSpec(Spec):
     )
 
 
+def lateness(value: object) -> object:
+    """`p95`, or a duration in seconds."""
+    return None if value == "p95" else duration(value)
+
+
+After = Annotated[
+    float | None,
+    BeforeValidator(lateness),
+    WithJsonSchema({"anyOf": [{"enum": ["p95"]}, {"type": "string", "pattern": units.DURATION.pattern}]}),
+]
+
+
+class HedgeSpec(Spec):
+    """When another deployment is asked beside one that is slow to begin; `off` for never."""
+
+    after: After = Field(default=None, description="p95: what one in twenty exceeds.", examples=["p95", "800ms"])
+    budget: Share = Field(default=0.02, description="Of the route's requests, at most.", examples=["2%"])
+
+    @model_validator(mode="before")
+    @classmethod
+    def word(cls, value: object) -> object:
+        """`off` as a budget of nothing."""
+        value = typed(value)
+        if value is False or value == "off":
+            return {"budget": 0.0}
+        if isinstance(value, str | bool):
+            raise PydanticCustomError("word", "a mapping (`{after: p95}`), or off", {"words": ["off"]})
+        return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """A mapping, or `off`."""
+        return {"anyOf": [{"enum": ["off", False]}, handler(core)]}
+
+
 class WaitSpec(Spec):
     """What to do with nobody to ask: fail at once, or wait."""
 
@@ -247,6 +306,9 @@ class ChoiceSpec(Spec):
     optimize: OptimizeSpec | None = Field(default=None, description="What to keep low.", examples=["cost"])
     timeouts: TimeoutsSpec = Field(default_factory=TimeoutsSpec, description="Override those of the provider kind.")
     retry: RetrySpec | None = Field(default=None, description="How often to try.")
+    hedge: HedgeSpec | None = Field(
+        default=None, description="Asks another deployment beside a slow one; off unless written."
+    )
     cache: CacheSpec | None = Field(default=None, description="Off unless written.")
     mid_stream: Literal["error", "buffer", "splice", "continue"] | None = Field(
         default=None, description="When a stream breaks: tell the caller, hold streams back, or go on elsewhere."

@@ -75,6 +75,7 @@ def deployment(server: Server, facts: ModelFacts, spec: DeploymentSpec, context:
         max_output=spec.max_output or (host.max_output if host else None),
         precision=spec.precision or context.catalogue.precision_of(id) or (host.precision if host else None),
         price=price(spec, host),
+        price_source="catalogue" if spec.price is None else "policy",
         region=backend.region,
         retires=spec.retires or own.retires or (host.retires if host else None),
         slots=backend.slots,

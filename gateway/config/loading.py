@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gateway.catalogue import Catalogue
 from gateway.config.backends import servers
-from gateway.config.callers import callers
+from gateway.config.callers import callers, teams
 from gateway.config.context import Context
 from gateway.config.deployments import Fleet, Served, served
 from gateway.config.headers import looked_at
@@ -112,6 +112,7 @@ def compiled(context: Context, generation: str) -> Policy:
         ),
         names=tuple(sorted({*asked, *implicit})),
         callers=callers(context),
+        teams=teams(context),
         source=context.report.file,
         models=facts,
         headers=looked_at(context.file.routes),

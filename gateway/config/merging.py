@@ -6,7 +6,7 @@ from typing import NamedTuple
 from gateway.config.problems import Path, Place, Spot, clean
 from gateway.config.report import Extent, Report
 
-NAMED = ("backends", "models", "callers")  # sections whose names may be spread over files
+NAMED = ("backends", "models", "callers", "teams")  # sections whose names may be spread over files
 
 
 class Part(NamedTuple):
@@ -45,7 +45,7 @@ class Merging:
         """One more file."""
         if not isinstance(part.data, dict):
             if part.source:
-                message = "An included file is a mapping of `backends`, `models`, `routes` or `callers`."
+                message = "An included file is a mapping of `backends`, `models`, `routes`, `callers` or `teams`."
                 self.report.add("LG012", spot(part, ()), message)
             return
         if not part.source and () in part.values:

@@ -17,6 +17,7 @@ def models(context: Context) -> dict[str, ModelFacts]:
     """Facts on every model that the file declares, serves or names as a successor, checked."""
     check_bases(context)
     check_successors(context)
+    check_substitutes(context)
     declared = context.file.models
     served = (name for spec in context.file.backends.values() for name in spec.models)
     successors = (spec.successor.model for spec in declared.values() if spec.successor is not None)
@@ -138,6 +139,22 @@ def check_successors(context: Context) -> None:
             told.update(circle)
             way = " -> ".join((*circle, name))
             context.report.add("LG048", path, f"The successors go in a circle: {way}. Take one of them out.")
+
+
+def check_substitutes(context: Context) -> None:
+    """Each substitute is known, and somebody serves it."""
+    served = {name for spec in context.file.backends.values() for name in spec.models}
+    names = [*context.file.models, *served, *(model.name for model in context.catalogue.models)]
+    for name, spec in context.file.models.items():
+        for index, other in enumerate(spec.substitutes or ()):
+            path = ("models", name, "substitutes", index)
+            if other not in served and not context.known(other):
+                message = f"The substitute `{clean(other)}` of '{name}' is no model that is served or known."
+                hint = context.near_model(other, names)
+                context.report.add("LG047", path, f"{message} Correct the name, or declare it under `models`.", hint)
+            elif other not in served and context.shaped.complete("backends"):
+                message = f"No backend serves {other}, a substitute of '{name}', so it never answers in its place."
+                context.report.add("LG078", path, f"{message} Add it to a backend, or remove it here.")
 
 
 def circle_of(name: str, context: Context) -> list[str]:

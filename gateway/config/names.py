@@ -36,6 +36,8 @@ def beside(spec: ChoiceSpec) -> Iterator[tuple[Path, Sequence[str]]]:
         yield ("fallback", cause), getattr(spec.fallback, cause) or ()
     if spec.shadow is not None:
         yield ("shadow", "models"), spec.shadow.models
+    if spec.cache is not None and spec.cache.embeddings is not None:
+        yield ("cache", "embeddings"), [spec.cache.embeddings]
 
 
 def check_models(
@@ -44,7 +46,7 @@ def check_models(
     """Each model is known, and somebody serves it, unless that is `told` elsewhere."""
     served = fleet.served.keys()
     for index, model in enumerate(models):
-        place = (*path, index)
+        place = listed(path, index, context)
         if model in served:
             continue
         if not context.known(model):

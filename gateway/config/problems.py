@@ -46,7 +46,6 @@ CODES: dict[str, tuple[Severity, str]] = {
     "LG007": ("error", "a key that is not text, or a second document"),
     # the shape
     "LG010": ("error", "unknown key"),
-    "LG011": ("error", "not in this version yet"),
     "LG012": ("error", "wrong type"),
     "LG013": ("error", "missing key"),
     "LG014": ("error", "value not allowed"),
@@ -79,7 +78,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "LG044": ("warning", "price unknown"),
     "LG045": ("warning", "retired"),
     "LG046": ("warning", "retires soon"),
-    "LG047": ("error", "unknown successor"),
+    "LG047": ("error", "unknown successor or substitute"),
     "LG048": ("error", "successors in a circle"),
     "LG049": ("warning", "licence not granted in the EU"),
     # routes
@@ -105,13 +104,19 @@ CODES: dict[str, tuple[Severity, str]] = {
     "LG075": ("warning", "requests that should not leave may leave"),
     "LG076": ("warning", "constraints exclude everybody that a rule adds"),
     "LG077": ("warning", "nobody can answer what a route takes"),
-    "LG078": ("warning", "a successor that no backend serves"),
+    "LG078": ("warning", "a successor or substitute that no backend serves"),
     "LG079": ("warning", "the language of requests is not looked at"),
+    "LG080": ("warning", "a hedge that does nothing"),
+    "LG082": ("warning", "a semantic cache that nobody makes vectors for"),
     # callers
     "LG060": ("warning", "short caller key"),
     "LG061": ("error", "unknown route of a caller"),
     "LG062": ("error", "two callers with one key"),
     "LG063": ("error", "the last callers are gone, and nobody has said so"),
+    "LG066": ("error", "unknown team of a caller"),
+    "LG067": ("error", "unknown model of a caller"),
+    "LG068": ("warning", "a caller's key has expired"),
+    "LG069": ("warning", "a limit that never binds"),
     # the gateway itself
     "LG090": ("error", "a defect of the gateway"),
 }

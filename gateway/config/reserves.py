@@ -67,7 +67,7 @@ def own_places(sifted: Sifted, spec: RouteSpec) -> list[Placed]:
 
 
 def reserves(spec: RouteSpec, context: Context) -> Iterator[Reserve]:
-    """Each model in reserve: who takes the place of one that is gone, and the fallbacks."""
+    """Each model in reserve: who takes the place of one that is gone, the fallbacks, and the substitutes."""
     for model in dict.fromkeys(spec.models):
         for behind, successor in enumerate(successors(model, spec.models, context)):
             yield Reserve(successor, gone_model(model), behind)
@@ -79,6 +79,14 @@ def reserves(spec: RouteSpec, context: Context) -> Iterator[Reserve]:
             (OVERLOADED, written.overloaded),
         ):
             yield from (Reserve(model, when, BEHIND) for model in models or ())
+    yield from (Reserve(model, OVERLOADED, BEHIND) for model in substitutes(spec.models, context))
+
+
+def substitutes(own: Sequence[str], context: Context) -> Iterator[str]:
+    """Who may answer in the place of a route's models while these cannot."""
+    for model in own:
+        declared = context.file.models.get(model)
+        yield from (declared.substitutes or ()) if declared is not None else ()
 
 
 def successors(model: str, own: Sequence[str], context: Context) -> list[str]:

@@ -7,7 +7,7 @@ from gateway.config.constraints import sift
 from gateway.config.context import Context
 from gateway.config.deployments import Fleet
 from gateway.config.names import beside
-from gateway.config.reserves import successors
+from gateway.config.reserves import substitutes, successors
 from gateway.config.schema import RouteSpec
 from gateway.types import Deployment
 
@@ -33,3 +33,4 @@ def everyone(spec: RouteSpec, context: Context) -> Iterator[str]:
         yield from models
     for model in spec.models:
         yield from successors(model, spec.models, context)
+    yield from substitutes(spec.models, context)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from gateway.config import sizes
 from gateway.config.backends import override
+from gateway.config.caching import cache_policy
 from gateway.config.choices import OptimizeSpec
 from gateway.config.context import Context
 from gateway.config.deployments import Fleet
@@ -19,7 +20,7 @@ from gateway.config.roster import settled
 from gateway.config.schema import RouteSpec
 from gateway.config.sense import check_sense
 from gateway.config.splits import Splitting, shadow
-from gateway.routing.policy import CachePolicy, Detect, Route, Weights
+from gateway.routing.policy import Detect, Hedge, Route, Weights
 from gateway.types import Rejection, Timeouts
 
 
@@ -75,8 +76,9 @@ def compiled(written: RouteSpec, path: Path, fleet: Fleet, context: Context) -> 
         detect=detect(spec, path, context),
         mid_stream=spec.mid_stream or "splice",
         wait=0.0 if spec.on_no_candidate is None else spec.on_no_candidate.wait or 0.0,
+        hedge=None if spec.hedge is None or not spec.hedge.budget else Hedge(spec.hedge.after, spec.hedge.budget),
         repair=bool(spec.repair_tool_calls),
-        cache=None if spec.cache is None else CachePolicy(spec.cache.ttl, spec.cache.mode),
+        cache=cache_policy(spec, path, fleet, context),
     )
 
 

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from gateway.config import units
@@ -84,13 +85,26 @@ def listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def moment(value: object) -> object:
+    """`2027-03-30`, its midnight in UTC, or `2027-03-30T12:00:00+01:00`."""
+    try:
+        found = (
+            value if isinstance(value, datetime) else datetime.fromisoformat(value if isinstance(value, str) else "")
+        )
+    except ValueError:
+        raise PydanticCustomError("moment", "a date such as 2027-03-30, or with a time, 2027-03-30T12:00:00Z") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+
+
 Zone = Annotated[str, BeforeValidator(zone)]
 Text = Annotated[str, Field(min_length=1)]
+Label = Annotated[str, Field(min_length=1, max_length=256)]
 Name = Annotated[str, Field(pattern=NAME)]
 ModelName = Annotated[str, Field(pattern=MODEL_NAME)]
 Whole = Annotated[int, BeforeValidator(typed), Field(ge=1, le=10**9)]
 Count = Annotated[int, BeforeValidator(typed), Field(ge=0, le=10**9)]
 Money = Annotated[float, BeforeValidator(typed), Field(ge=0, le=10**9)]
+Dollars = Annotated[Money, Field(gt=0)]
 Flag = Annotated[bool, BeforeValidator(typed)]
 Duration = Annotated[
     float, BeforeValidator(duration), WithJsonSchema({"type": "string", "pattern": units.DURATION.pattern})
@@ -115,6 +129,9 @@ Share = Annotated[
     ),
 ]
 Day = Annotated[date, BeforeValidator(day), WithJsonSchema({"type": "string", "format": "date"})]
+Moment = Annotated[
+    datetime, BeforeValidator(moment), WithJsonSchema({"type": "string", "pattern": units.MOMENT.pattern})
+]
 Language = Annotated[str, BeforeValidator(language), WithJsonSchema({"type": "string", "pattern": LANGUAGE})]
 Part = Annotated[Share, Field(gt=0)]
 Location = Literal["self_hosted", "hosted"]
@@ -126,6 +143,11 @@ class Spec(BaseModel):
     """A mapping of the policy file: no keys but its own."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a mapping by the keys that a file has for them."""
+    return {info.alias or name: info for name, info in model.model_fields.items()}
 
 
 def worded(words: Iterable[str], core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

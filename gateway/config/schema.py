@@ -12,11 +12,14 @@ from gateway.config.scalars import (
     Collection,
     Count,
     Day,
+    Dollars,
     Duration,
     Flag,
+    Label,
     Language,
     Location,
     ModelName,
+    Moment,
     Money,
     Name,
     Part,
@@ -28,6 +31,7 @@ from gateway.config.scalars import (
     Whole,
     Words,
     Zone,
+    worded,
 )
 
 
@@ -59,6 +63,41 @@ class LimitsSpec(Spec):
     """What a backend may be asked to do at once."""
 
     concurrency: Whole | None = Field(default=None, description="Requests in flight, at most.", examples=[64])
+    queue: Count | None = Field(
+        default=None,
+        description="Requests that may wait for it; twice as many as it works on without it.",
+        examples=[128],
+    )
+    queue_wait: Duration | None = Field(default=None, description="How long each of them waits.", examples=["2s"])
+
+
+class ReadOnSpec(Spec):
+    """How much is read of answers that nobody waits for any more."""
+
+    max: Whole = Field(default=8, description="Answers at a time.")
+    seconds: Whole = Field(default=60, description="For each of them, at most.")
+
+
+class DisconnectSpec(Spec):
+    """What becomes of a request whose caller hangs up: it is cancelled, or its answer is read to the end."""
+
+    drain: ReadOnSpec | None = Field(default=None, description="It is read, so that its usage is known.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def word(cls, value: object) -> object:
+        """`cancel`, or `drain` with the usual bounds."""
+        if not isinstance(value, str):
+            return value
+        words: dict[str, dict[str, Any]] = {"cancel": {}, "drain": {"drain": {}}}
+        if value not in words:
+            raise PydanticCustomError("word", "cancel, drain or {drain: {max: 8, seconds: 60}}", {"words": list(words)})
+        return words[value]
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """A word, or a mapping."""
+        return worded(("cancel", "drain"), core, handler)
 
 
 class CostSpec(Spec):
@@ -89,6 +128,9 @@ class BackendSpec(Spec):
     )
     limits: LimitsSpec = Field(default_factory=LimitsSpec, description="How much it is asked at once.")
     slots: Whole | None = Field(default=None, description="Requests it works on at once; more wait.", examples=[4])
+    on_disconnect: DisconnectSpec = Field(
+        default_factory=DisconnectSpec, description="When a caller hangs up: cancel, or drain."
+    )
     cost: CostSpec = Field(default_factory=CostSpec, description="What it costs, used or not.")
     location: Location | None = Field(default=None, description="self_hosted never leaves the house.")
     data_collection: Collection | None = Field(
@@ -156,6 +198,12 @@ class ModelSpec(Spec):
     successor: SuccessorSpec | None = Field(
         default=None, description="The model that takes its place when it is gone, or step by step."
     )
+    substitutes: list[ModelName] | None = Field(
+        default=None,
+        min_length=1,
+        description="Models that may answer in its place while its own deployments are full, resting, down or too slow.",
+        examples=[["llama-4-scout-17b-16e-instruct"]],
+    )
     retires: Day | None = Field(
         default=None, description="The day from which it is gone everywhere.", examples=["2027-03-30"]
     )
@@ -219,11 +267,50 @@ class RouteSpec(ChoiceSpec):
     )
 
 
-class CallerSpec(Spec):
+class AllowanceSpec(Spec):
+    """What a caller, or all callers of a team together, may use."""
+
+    rpm: Whole | None = Field(default=None, description="Requests a minute.", examples=[600])
+    tpm: Whole | None = Field(default=None, description="Tokens a minute, prompt and completion.", examples=[200000])
+    concurrency: Whole | None = Field(default=None, description="Requests at a time.", examples=[16])
+    usd_per_day: Dollars | None = Field(default=None, description="US dollars a day, by UTC.", examples=[20])
+    usd_per_month: Dollars | None = Field(default=None, description="US dollars a month, by UTC.", examples=[400])
+
+
+class TeamSpec(Spec):
+    """Whom several callers belong to."""
+
+    limits: AllowanceSpec = Field(default_factory=AllowanceSpec, description="For all of them together.")
+
+
+class TermsSpec(Spec):
+    """What somebody with a key may do."""
+
+    routes: list[Name] | None = Field(default=None, description="The routes they may use; all without it.")
+    models: list[ModelName] | None = Field(
+        default=None, description="The models they may be answered by; all without it."
+    )
+    limits: AllowanceSpec = Field(default_factory=AllowanceSpec, description="What they may use.")
+    team: Name | None = Field(default=None, description="Whose limits hold for them too.", examples=["research"])
+    class_: Literal["critical", "default", "sheddable", "batch"] = Field(
+        default="default", alias="class", description="Of their requests: who waits when there is not room for all."
+    )
+    metadata: dict[Label, Label] = Field(
+        default_factory=dict, max_length=16, description="What else is known of them; shown, and seen by `when`."
+    )
+    expires: Moment | None = Field(
+        default=None, description="When the key ends; a day ends it at its midnight, UTC.", examples=["2027-03-30"]
+    )
+    on_store_failure: Literal["closed", "local"] = Field(
+        default="closed",
+        description="While a store that several gateways share is away, budgets let nobody in, or count here alone.",
+    )
+
+
+class CallerSpec(TermsSpec):
     """Somebody with a key."""
 
     key: Text = Field(description="What they send.", examples=["file:/run/secrets/search"])
-    routes: list[Name] | None = Field(default=None, description="The routes they may use; all without it.")
 
 
 class OrgSpec(Spec):
@@ -241,7 +328,7 @@ class PolicyFile(Spec):
     version: Literal[1] = Field(description="Of this language.")
     include: Words | None = Field(
         default=None,
-        description="Files whose backends, models, routes and callers are added.",
+        description="Files whose backends, models, routes, callers and teams are added.",
         examples=[["more.yaml"]],
     )
     backends: dict[Name, BackendSpec] = Field(min_length=1, description="Servers and accounts.")
@@ -250,3 +337,4 @@ class PolicyFile(Spec):
     routes: list[RouteSpec] = Field(default_factory=list, description="The first that matches is taken.")
     defaults: ChoiceSpec = Field(default_factory=ChoiceSpec, description="For every route, and for models without one.")
     callers: dict[Name, CallerSpec] | None = Field(default=None, description="Without it, loopback needs no key.")
+    teams: dict[Name, TeamSpec] = Field(default_factory=dict, description="Whom callers belong to.")

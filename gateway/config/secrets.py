@@ -29,8 +29,9 @@ PLAIN = frozenset(
             "retires",
         ),
         *("capabilities", "price", "input", "output", "cached_input", "limits", "concurrency", "cost", "usd_per_hour"),
+        *("queue", "queue_wait", "drain", "max", "seconds"),
         *("timeouts", "connect", "first_token", "idle", "total", "tls", "ca", "cert", "on_disconnect"),
-        *("routes", "rpm", "tpm", "usd_per_day"),
+        *("routes", "rpm", "tpm", "usd_per_day", "usd_per_month", "class", "team", "expires", "on_store_failure"),
     )
 )
 REFERENCE = re.compile(r"\$\{\w+(?::\?[^}]*)?\}|file:/.*")  # names where a secret is, and is none

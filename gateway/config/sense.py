@@ -25,6 +25,7 @@ def check_sense(route: Route, spec: RouteSpec, path: Path, fleet: Fleet, context
     check_split(spec, path, context)
     check_burst(spec, path, fleet, context)
     check_escalation(route, spec, path, context)
+    check_hedge(route, spec, path, context)
     check_reserves(spec, path, fleet, context)
     check_reach(route, spec, path, context)
 
@@ -137,6 +138,21 @@ def check_escalation(route: Route, spec: RouteSpec, path: Path, context: Context
     if spec.escalate and everybody and len({one.size for one in everybody if one.size is not None}) < 2:
         message = f"`escalate` of the route '{spec.name}' does nothing: the route has no larger model to ask. Add one."
         context.report.add("LG074", (*path, "escalate"), message, key=True)
+
+
+def check_hedge(route: Route, spec: RouteSpec, path: Path, context: Context) -> None:
+    """There is somebody to ask beside the first."""
+    if spec.hedge is None or route.hedge is None or not context.shaped.complete("backends"):
+        return
+    lanes = (route.lane, *(arm.lane for arm in route.arms))
+    most = max(len({one.deployment.name for one in lane.candidates if not one.when}) for lane in lanes)
+    if most == 1:
+        message = f"`hedge` of the route '{spec.name}' does nothing: the route has one deployment. Add another."
+    elif route.attempts == 1:
+        message = f"`hedge` of the route '{spec.name}' does nothing: `retry` allows a single attempt. Allow another."
+    else:
+        return
+    context.report.add("LG080", (*path, "hedge"), message, key=True)
 
 
 def check_reserves(spec: RouteSpec, path: Path, fleet: Fleet, context: Context) -> None:

@@ -5,9 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from gateway.stores.redis_url import StoreUrlError, place
+
 LOOPBACK = "127.0.0.1"
 LEVELS = ("debug", "info", "warning", "error", "critical")
 FORMATS = ("json", "console")
+SWITCH = ("on", "off")
+COMPAT = ("litellm",)
 
 
 class SettingsError(Exception):
@@ -24,12 +28,20 @@ class Settings:
     admin_port: int = 4081
     policy: Path | None = None
     state_dir: Path = Path("~/.local/state/llama-gateway")
-    store_url: str = "memory://"
+    store_url: str = field(default="memory://", repr=False)  # may hold a password
+    secret: str | None = field(default=None, repr=False)  # None: the one of the state directory
+    request_log_days: float = 7.0  # that the request log is kept; 0: in memory alone
     admin_key: str | None = field(default=None, repr=False)
     log_level: str = "info"
     log_format: str | None = None  # None: text on a terminal, else JSON
+    log_sample: float = 1.0  # share of the requests that went well and have a line
+    metrics_compat: str | None = None  # whose names the metrics have besides their own
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    max_inflight: int = 10_000  # requests in the gateway at a time
+    drain_accept_seconds: float = 5.0  # after SIGTERM, in which callers are still taken
+    drain_seconds: float = 120.0  # after that, for the requests that run
+    health_checks: bool = True  # whether self-hosted servers are asked if they are well, and how busy
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -44,11 +56,19 @@ class Settings:
             policy=Path(policy) if policy else None,
             state_dir=state_dir(env),
             store_url=store_url(env),
+            secret=env.get("GATEWAY_SECRET"),
+            request_log_days=days(env, "GATEWAY_REQUEST_LOG_DAYS", 7, 3650),
             admin_key=env.get("GATEWAY_ADMIN_KEY") or None,
             log_level=word(env, "GATEWAY_LOG_LEVEL", LEVELS, "info"),
             log_format=word(env, "GATEWAY_LOG_FORMAT", FORMATS, "json") if env.get("GATEWAY_LOG_FORMAT") else None,
+            log_sample=share(env, "GATEWAY_LOG_SAMPLE", 1),
+            metrics_compat=compat(env),
             tls_cert=cert,
             tls_key=key,
+            max_inflight=count(env, "GATEWAY_MAX_INFLIGHT", 10_000, 1_000_000),
+            drain_accept_seconds=seconds(env, "GATEWAY_DRAIN_ACCEPT_SECONDS", 5, 60),
+            drain_seconds=seconds(env, "GATEWAY_DRAIN_SECONDS", 120, 900),
+            health_checks=word(env, "GATEWAY_HEALTH_CHECKS", SWITCH, "on") == "on",
         )
 
 
@@ -60,12 +80,50 @@ def port(env: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
+def seconds(env: Mapping[str, str], name: str, default: float, most: int) -> float:
+    """A number of seconds up to `most`, with decimals or without."""
+    return amount(env, name, default, most, "a number of seconds")
+
+
+def share(env: Mapping[str, str], name: str, default: float) -> float:
+    """A share of a whole."""
+    return amount(env, name, default, 1, "a share")
+
+
+def days(env: Mapping[str, str], name: str, default: float, most: int) -> float:
+    """A number of days up to `most`."""
+    return amount(env, name, default, most, "a number of days")
+
+
+def amount(env: Mapping[str, str], name: str, default: float, most: int, what: str) -> float:
+    """A number up to `most`."""
+    text = env.get(name) or str(default)
+    whole, _, rest = text.partition(".")
+    digits = text.isascii() and whole.isdigit() and (rest.isdigit() or not rest) and len(text) <= 10
+    if not digits or float(text) > most:
+        raise SettingsError(f"{name} is '{text[:20]}'. Set it to {what} from 0 to {most}.")
+    return float(text)
+
+
+def count(env: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """A whole number from 1 to `most`."""
+    text = env.get(name) or str(default)
+    if not text.isascii() or not text.isdigit() or len(text) > 10 or not 1 <= int(text) <= most:
+        raise SettingsError(f"{name} is '{text[:20]}'. Set it to a whole number from 1 to {most}.")
+    return int(text)
+
+
 def word(env: Mapping[str, str], name: str, words: tuple[str, ...], default: str) -> str:
     """One of several words, in any case."""
     text = (env.get(name) or default).lower()
     if text not in words:
         raise SettingsError(f"{name} is '{text[:20]}'. Set it to one of {', '.join(words)}.")
     return text
+
+
+def compat(env: Mapping[str, str]) -> str | None:
+    """Another gateway whose names for metrics are served besides our own."""
+    return word(env, "GATEWAY_METRICS_COMPAT", COMPAT, "") if env.get("GATEWAY_METRICS_COMPAT") else None
 
 
 def state_dir(env: Mapping[str, str]) -> Path:
@@ -79,12 +137,13 @@ def state_dir(env: Mapping[str, str]) -> Path:
 
 
 def store_url(env: Mapping[str, str]) -> str:
-    """Where shared state is; this version has the memory of its own process only."""
+    """Where shared state is: in this process alone, or in Redis."""
     url = env.get("GATEWAY_STORE_URL") or "memory://"
     if url != "memory://":
-        scheme = url.partition("://")[0][:20]
-        message = f"GATEWAY_STORE_URL begins with '{scheme}', which this version cannot use."
-        raise SettingsError(f"{message} Set it to memory:// or leave it out.")
+        try:
+            place(url)
+        except StoreUrlError as exc:
+            raise SettingsError(f"GATEWAY_STORE_URL {exc}") from exc
     return url
 
 

@@ -7,10 +7,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config.later import later_key, later_value
 from gateway.config.nearest import did_you_mean
 from gateway.config.problems import Path, clean
 from gateway.config.report import Report
+from gateway.config.scalars import keys_of
 from gateway.config.schema import PolicyFile
 from gateway.config.secrets import secret
 from gateway.config.variables import Unexpanded
@@ -167,10 +167,6 @@ def tell(data: Parts, error: ErrorDetails, path: Path, report: Report) -> None:
     elif kind == "missing":
         message = f"{capital(report.spell(path[:-1]))} has no `{path[-1]}`, which it needs. Add it."
         report.add("LG013", path[:-1], message, key=True)
-    elif word := later_value(path, error["input"]):
-        report.add(
-            "LG011", path, f"`{word}` in {report.spell(path)} is not supported by this version. Remove it for now."
-        )
     elif kind in WANTED:
         wrong_type(error, path, report)
     else:
@@ -178,11 +174,8 @@ def tell(data: Parts, error: ErrorDetails, path: Path, report: Report) -> None:
 
 
 def unknown_key(data: Parts, error: ErrorDetails, path: Path, report: Report) -> None:
-    """A key that its mapping does not have; maybe it is misspelt, maybe of a later version."""
+    """A key that its mapping does not have; maybe it is misspelt."""
     key, parent = str(path[-1]), report.spell(path[:-1])
-    if later_key(path):
-        report.add("LG011", path, f"`{key}` in {parent} is not supported by this version. Remove it for now.", key=True)
-        return
     fields = fields_at(PolicyFile, path[:-1])
     hint = did_you_mean(key, fields)
     message = f"There is no key `{clean(key)}` in {parent}. It takes {', '.join(fields)}."
@@ -194,10 +187,10 @@ def fields_at(model: type[BaseModel], path: Path) -> list[str]:
     for part in path:
         if isinstance(part, int):
             continue
-        info = model.model_fields.get(part)
+        info = keys_of(model).get(part)
         # A key that is no field is a name in a mapping of such models, which we are already at.
         model = (model if info is None else inner(info.annotation)) or model
-    return list(model.model_fields)
+    return list(keys_of(model))
 
 
 def inner(annotation: object) -> type[BaseModel] | None:

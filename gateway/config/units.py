@@ -6,6 +6,7 @@ DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)b", re.IGNORECASE)
 PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
+MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?")
 LONGEST = 16  # characters of a duration, size or share
 
 # From the most exact to the least; those in one row count as equal.

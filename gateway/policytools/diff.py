@@ -14,7 +14,7 @@ from gateway.policytools.versions import Version, hidden
 from gateway.types import Deployment, Json, Price
 
 Action = Literal["added", "removed", "changed", "moved"]
-NAMED = ("backends", "models", "callers")  # sections that hold entries by name
+NAMED = ("backends", "models", "callers", "teams")  # sections that hold entries by name
 FACTS = ("id", "location", "region", "precision", "context", "max_output", "size", "capabilities", "price", "retires")
 OWN = frozenset({"name"})  # of a route: what it is known by
 SERVED = frozenset({"models"})  # of a backend: told by its deployments
@@ -140,8 +140,8 @@ def entry(
 def differing(one: object, other: object, path: Path = ()) -> Iterator[Path]:
     """The paths below which two values of the schema differ, as deep as both have them."""
     if isinstance(one, BaseModel) and type(one) is type(other):
-        for field in type(one).model_fields:
-            yield from differing(getattr(one, field), getattr(other, field), (*path, field))
+        for field, info in type(one).model_fields.items():
+            yield from differing(getattr(one, field), getattr(other, field), (*path, info.alias or field))
     elif isinstance(one, dict) and isinstance(other, dict):
         for name in dict.fromkeys((*one, *other)):
             if name in one and name in other:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from gateway.errors import GatewayError
-from gateway.routing.filters import FILTERS, WISHES
+from gateway.routing.filters import FILTERS, GRANTS, WISHES
 from gateway.routing.planner import Deliberation, concluded
 from gateway.routing.terms import TERMS, to_best
 from gateway.types import Choice, Json, Plan, Rejection
@@ -100,7 +100,7 @@ def verdicts(found: Deliberation) -> list[Json]:
     view, rows = found.view, []
     for place in view.lane.places:
         case = view.case(place)
-        said = {each.code: each.check(case) for each in (*FILTERS, WISHES)}
+        said = {each.code: each.check(case) for each in (*FILTERS, GRANTS, WISHES)}
         row = {"deployment": case.deployment.name, "when": case.when, "passed": place in found.passed}
         rows.append({**row, "filters": said})
     return rows

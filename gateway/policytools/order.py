@@ -11,11 +11,13 @@ from typing import Annotated, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from gateway.config.schema import BackendSpec, RouteSpec
+from gateway.config.scalars import keys_of
+from gateway.config.schema import BackendSpec, CallerSpec, RouteSpec
 
 # Where the schema's own order is not the one that reads best; all other keys follow in the schema's.
 FIRST: dict[type[BaseModel], tuple[str, ...]] = {
     BackendSpec: ("provider", "url", "api_key", "headers", "models", "cost", "limits", "slots", "location", "region"),
+    CallerSpec: ("key",),
     RouteSpec: ("name", "match", "models", "prefer", "size", "optimize", "require"),
 }
 
@@ -85,7 +87,7 @@ class Walk:
 
 def ranked(keys: Sequence[str], model: type[BaseModel]) -> list[int]:
     """The places of the keys in their right order: merges first, unknown ones last as they stand."""
-    fields = list(dict.fromkeys(("<<", *FIRST.get(model, ()), *model.model_fields)))
+    fields = list(dict.fromkeys(("<<", *FIRST.get(model, ()), *keys_of(model))))
     places = {name: place for place, name in enumerate(fields)}
     return sorted(range(len(keys)), key=lambda index: places.get(keys[index], len(fields)))
 
@@ -103,13 +105,13 @@ def alternatives(annotation: object) -> list[object]:
 def model_of(annotation: object, keys: Sequence[str]) -> type[BaseModel] | None:
     """The model of a mapping with such keys; of several that which knows most of them."""
     models = [one for one in alternatives(annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
-    return max(models, key=lambda model: len(model.model_fields.keys() & set(keys)), default=None)
+    return max(models, key=lambda model: len(keys_of(model).keys() & set(keys)), default=None)
 
 
 def value_of(annotation: object, model: type[BaseModel] | None, key: str) -> object:
     """The annotation of a mapping's value."""
     if model is not None:
-        field = model.model_fields.get(key)
+        field = keys_of(model).get(key)
         return None if field is None else field.annotation
     return next((get_args(one)[1] for one in alternatives(annotation) if get_origin(one) is dict), None)
 

@@ -1,6 +1,6 @@
 """One unit test of a policy: the request and the statistics it describes, and what the plan is held against. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -157,7 +157,7 @@ def wrong_plan(expect: ExpectSpec, decision: Decision, known: dict[str, Deployme
         yield Failure(("ttft",), f"at most {expect.ttft:g} s", f"{first.forecast.ttft:.3f} s ({shown(decision)})")
 
 
-def in_order(words: list[str], choices: tuple[Choice, ...]) -> bool:
+def in_order(words: list[str], choices: Sequence[Choice]) -> bool:
     """Whether each choice is what stands in its place, and nobody is left over."""
     return len(words) == len(choices) and all(
         word in names_of(choice.deployment) for word, choice in zip(words, choices, strict=True)

@@ -9,6 +9,7 @@ import pytest
 
 from gateway import errors
 from gateway.api.chat import Exchange
+from gateway.api.door import Door
 from gateway.api.reply import Message
 from gateway.api.server import GONE
 from gateway.routing.policy import key_digest
@@ -47,7 +48,7 @@ class Call:
             "client": ("127.0.0.1", 5),
             "headers": [(name.encode(), value.encode()) for name, value in named.items()],
         }
-        await Exchange(self.rig.engine, self.send).run(scope, self.receive)
+        await Exchange(self.rig.engine, self.send, Door()).run(scope, self.receive)
 
     @property
     def status(self) -> int:

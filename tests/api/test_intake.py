@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api import intake
+from gateway.api.door import WRONG_KEY, Door
 from gateway.api.intake import BODY_LIMIT, LOOPBACK, body_of, caller_of, deadline_of, headers_of
 from gateway.api.reply import Message
 from gateway.errors import CallerGone, InvalidRequest, TooLarge, Unauthorized
@@ -53,7 +53,7 @@ def test_headers_are_read_as_latin_1() -> None:
     ],
 )
 def test_caller_is_known_by_the_key_in_either_header(headers: dict[str, str]) -> None:
-    assert caller_of(HERE, headers, KEYED) is SEARCH
+    assert caller_of(HERE, headers, KEYED, Door()) is SEARCH
 
 
 WRONG = [
@@ -76,22 +76,22 @@ WRONG = [
 @pytest.mark.parametrize("headers", WRONG)
 def test_every_wrong_key_gets_the_same_words(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized) as caught:
-        caller_of(HERE, headers, KEYED)
+        caller_of(HERE, headers, KEYED, Door())
     error = caught.value
-    assert (error.status, error.message, error.param, error.details) == (401, intake.WRONG_KEY, None, None)
+    assert (error.status, error.message, error.param, error.details) == (401, WRONG_KEY, None, None)
 
 
 def test_policy_without_callers_needs_no_key() -> None:
-    assert caller_of(HERE, {}, policy()) is LOOPBACK
-    assert caller_of(HERE, {"authorization": "Bearer anything"}, policy()) is LOOPBACK
+    assert caller_of(HERE, {}, policy(), Door()) is LOOPBACK
+    assert caller_of(HERE, {"authorization": "Bearer anything"}, policy(), Door()) is LOOPBACK
 
 
 @given(st.text(st.characters(codec="latin-1")), st.text(st.characters(codec="latin-1")))
 def test_any_header_is_a_caller_or_a_401(authorization: str, key: str) -> None:
     try:
-        caller_of(HERE, {"authorization": authorization, "x-api-key": key}, KEYED)
+        caller_of(HERE, {"authorization": authorization, "x-api-key": key}, KEYED, Door())
     except Unauthorized as error:
-        assert error.message == intake.WRONG_KEY
+        assert error.message == WRONG_KEY
 
 
 def test_body_is_put_together_from_its_pieces() -> None:
@@ -174,7 +174,7 @@ def test_timeout_of_any_length_is_a_deadline_or_the_callers_error(digits: int) -
 @pytest.mark.parametrize("peer", ["10.0.0.5", "192.0.2.1", "2001:db8::1", "unix"])
 def test_policy_without_callers_lets_nobody_in_from_elsewhere(peer: str) -> None:
     with pytest.raises(Unauthorized):
-        caller_of({"client": (peer, 5)}, {}, policy())
+        caller_of({"client": (peer, 5)}, {}, policy(), Door())
 
 
 @pytest.mark.parametrize(
@@ -188,17 +188,17 @@ def test_policy_without_callers_lets_nobody_in_from_elsewhere(peer: str) -> None
 )
 def test_policy_without_callers_lets_no_page_of_another_origin_in(headers: dict[str, str]) -> None:
     with pytest.raises(Unauthorized) as caught:
-        caller_of(HERE, headers, policy())
-    assert (caught.value.status, caught.value.message) == (401, intake.WRONG_KEY)
+        caller_of(HERE, headers, policy(), Door())
+    assert (caught.value.status, caught.value.message) == (401, WRONG_KEY)
 
 
 @pytest.mark.parametrize(
     "headers", [{"host": "localhost:4080"}, {"host": "[::1]:1", "origin": "http://localhost:3000"}]
 )
 def test_policy_without_callers_lets_this_machine_in(headers: dict[str, str]) -> None:
-    assert caller_of(HERE, headers, policy()) is LOOPBACK
+    assert caller_of(HERE, headers, policy(), Door()) is LOOPBACK
 
 
 def test_host_and_origin_are_of_no_account_where_there_are_keys() -> None:
     headers = {"host": "gateway.internal", "origin": "https://app.example", "authorization": "Bearer sk-search"}
-    assert caller_of(HERE, headers, KEYED) is SEARCH
+    assert caller_of(HERE, headers, KEYED, Door()) is SEARCH

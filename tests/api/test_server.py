@@ -423,10 +423,14 @@ async def test_upgrade_is_ignored_and_the_sweep_survives_it() -> None:
         writer.close()
 
 
-async def test_sweep_ends_with_the_listener() -> None:
+async def test_sweep_goes_on_while_the_listener_comes_to_its_end() -> None:
     running = listener(App(hello))
     running.should_exit = True
-    await running.sweep()
+    sweeping = asyncio.create_task(running.sweep())
+    await asyncio.sleep(0)
+    assert not sweeping.done()
+    sweeping.cancel()
+    await asyncio.wait([sweeping])
 
 
 async def test_port_that_is_taken_is_told_with_the_way_to_choose_another() -> None:
@@ -463,6 +467,25 @@ async def test_caller_who_does_not_read_is_given_up_after_thirty_seconds_and_not
         await app.cancelled.wait()
         assert connection.transport.is_closing()
         writer.close()
+
+
+async def test_caller_who_reads_little_by_little_is_not_given_up() -> None:
+    app = App(lambda receive, send: flood(app, receive, send))
+    async with serving(app) as server:
+        reader, writer = await server.connect(POST + b"12345")
+        connection = await server.connection()
+        await until(lambda: connection.stalled_since is not None)
+        now = connection.stalled_since
+        assert now is not None
+        for _ in range(5):
+            left = connection.transport.get_write_buffer_size()
+            connection.refuse_if_slow(now := now + STALL_SECONDS)
+            while connection.transport.get_write_buffer_size() >= left and connection.stalled_since is not None:
+                await reader.read(1 << 16)
+        connection.refuse_if_slow(now + STALL_SECONDS)
+        assert not connection.transport.is_closing()
+        writer.transport.abort()
+        await app.cancelled.wait()
 
 
 async def test_caller_who_reads_again_has_thirty_seconds_anew() -> None:
@@ -523,3 +546,82 @@ async def test_request_of_a_caller_who_hangs_up_is_told_why_it_ends() -> None:
         writer.transport.abort()
         await app.cancelled.wait()
     assert reasons == [GONE]
+
+
+async def ended(server: Server) -> None:
+    """Let a listener end as it does when it is told to."""
+    server.running.should_exit = True
+    await until(lambda: not server.running.servers[0].is_serving())
+
+
+async def test_listener_that_leaves_answers_still_and_ends_each_connection() -> None:
+    async with serving(App(hello)) as server:
+        before, kept = await server.connect(POST + b"12345")
+        assert b"connection: close" not in await before.readuntil(b"0\r\n\r\n")
+        server.running.leave()
+        kept.write(POST + b"12345")
+        assert b"connection: close" in await before.read()
+        after, writer = await server.connect(POST + b"12345")
+        assert b"connection: close" in await after.read()
+        for one in (kept, writer):
+            one.close()
+
+
+async def test_listener_that_ends_waits_for_answers_and_closes_idle_connections() -> None:
+    release = asyncio.Event()
+
+    async def act(receive: Receive, send: Send) -> None:
+        app.began.set()
+        await release.wait()
+        await hello(receive, send)
+
+    app = App(act)
+    async with serving(app) as server:
+        server.running.grace = PATIENCE
+        idle, other = await server.connect()
+        reader, writer = await server.connect(POST + b"12345")
+        await app.began.wait()
+        await until(lambda: len(server.running.server_state.connections) == 2)
+        await ended(server)
+        assert await idle.read() == b""
+        with pytest.raises(ConnectionRefusedError):
+            await server.connect()
+        release.set()
+        found = await reader.read()
+        assert b"connection: close" in found and found.endswith(b"hello\r\n0\r\n\r\n")
+        assert server.running.cut == 0
+        for one in (other, writer):
+            one.close()
+
+
+async def test_request_that_outlasts_its_grace_is_cancelled_and_has_its_last_word() -> None:
+    async def act(receive: Receive, send: Send) -> None:
+        await body(receive)
+        await start(send)
+        app.began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as exc:
+            assert exc.args != (GONE,)
+            await send(piece(b"last words"))
+
+    app = App(act)
+    async with serving(app) as server:
+        server.running.grace = 0.0
+        reader, writer = await server.connect(POST + b"12345")
+        await app.began.wait()
+        server.running.should_exit = True
+        assert b"last words" in await reader.read()
+        await until(lambda: server.running.cut == 1)
+        writer.close()
+
+
+async def test_caller_who_does_not_read_does_not_keep_the_listener_from_ending() -> None:
+    app = App(lambda receive, send: flood(app, receive, send))
+    async with serving(app) as server:
+        _, writer = await server.connect(POST + b"12345")
+        connection = await server.connection()
+        await until(lambda: connection.stalled_since is not None)
+        server.running.should_exit = True
+        await until(lambda: not server.running.server_state.connections)
+        writer.close()

@@ -27,7 +27,6 @@ CORPUS = [
     Broken("unknown key", f"{HEAD}rotues: []\n", "LG010", 8, "`rotues`", "'routes'"),
     Broken("unknown key of a backend", backend("{provider: vllm, urls: 'http://a'}"), "LG010", 9, "`urls`", "'url'"),
     Broken("unknown key of a price", backend("models: {x: {price: {inputs: 1, output: 1}}}"), "LG010", 9, "`inputs`"),
-    Broken("caller limits", f"{HEAD}callers:\n  a: {{key: {'k' * 20}, limits: {{rpm: 1}}}}\n", "LG011", 9, "`limits`"),
     Broken("no version", HEAD[11:], "LG013", 1, "`version`"),
     Broken("version of tomorrow", HEAD.replace("1", "2", 1), "LG014", 1, "version"),
     Broken("no backends", "version: 1\n", "LG013", 1, "`backends`"),
@@ -156,7 +155,19 @@ CORPUS = [
         "is not granted to organisations in the EU",
     ),
     Broken(
-        "disconnect", backend("{provider: vllm, url: 'http://a', on_disconnect: go}"), "LG011", 9, "`on_disconnect`"
+        "disconnect",
+        backend("{provider: vllm, url: 'http://a', on_disconnect: drian}"),
+        "LG014",
+        9,
+        "cancel, drain or {drain: {max: 8, seconds: 60}}",
+        "'drain'",
+    ),
+    Broken(
+        "queue of nobody knows how many",
+        backend("{provider: vllm, url: 'http://a', limits: {queue: many}}"),
+        "LG012",
+        9,
+        "a whole number",
     ),
     Broken("exponent", HEAD.replace("precision: fp8", "context: 1e3"), "LG012", 7, "it is `1000.0`"),
     Broken("octal", HEAD.replace("precision: fp8", "context: 0o17"), "LG012", 7, "it is `0o17`"),

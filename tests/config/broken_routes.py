@@ -1,14 +1,34 @@
-"""Broken policies: routes, defaults, successors and callers."""
+"""Broken policies: routes, defaults and successors."""
 
 from tests.config.broken import HEAD, LARGE, ROUTE, Broken, hosted, routes
 
 CORPUS = [
     Broken("unknown key of a match", routes("    match: {modle: [a]}\n"), "LG010", 11, "`modle`", "'model'"),
-    Broken("hedge", f"{HEAD}defaults:\n  hedge: {{after: p95}}\n", "LG011", 9, "`hedge`"),
+    Broken("late hedge", f"{HEAD}defaults:\n  hedge: {{after: p99}}\n", "LG015", 9, "a duration such as 800ms"),
+    Broken("hedge by a word", f"{HEAD}defaults:\n  hedge: p95\n", "LG014", 9, "a mapping (`{after: p95}`), or off"),
+    Broken("nobody beside the first", routes("    hedge: {after: p95}\n"), "LG080", 11, "has one deployment"),
     Broken(
         "budget", f"{HEAD}defaults:\n  retry: {{attempts: 3, budget: 5}}\n", "LG015", 9, "wants a share from 0% to 100%"
     ),
-    Broken("semantic cache", f"{HEAD}defaults:\n  cache: {{ttl: 1h, mode: semantic}}\n", "LG011", 9, "`semantic`"),
+    Broken("vectors of nobody", routes("    cache: {ttl: 1h, mode: semantic}\n"), "LG014", 11, "`embeddings` beside"),
+    Broken("vectors for nothing", routes("    cache: {ttl: 1h, threshold: 0.9}\n"), "LG014", 11, "`mode: semantic`"),
+    Broken("answers of none", routes("    cache: {ttl: 1h, answers: 0}\n"), "LG014", 11, "greater"),
+    Broken("cache for strangers", routes("    cache: {ttl: 1h, share: teem}\n"), "LG014", 11, "team", "'team'"),
+    Broken(
+        "vectors of an unknown model",
+        routes("    cache: {ttl: 1h, mode: semantic, embeddings: llama-3.3-70b}\n"),
+        "LG050",
+        11,
+        "`llama-3.3-70b`",
+        "'llama-3.3-70b-instruct'",
+    ),
+    Broken(
+        "vectors of a model that nobody serves",
+        routes("    cache: {ttl: 1h, mode: semantic, embeddings: llama-3.1-8b-instruct}\n"),
+        "LG051",
+        11,
+        "No backend serves llama-3.1-8b-instruct",
+    ),
     Broken("text for a list", routes().replace("[llama-3.3-70b-instruct]", "llama"), "LG012", 10, "a list", "[llama]"),
     Broken("yes for true", routes("    match: {stream: yes}\n"), "LG012", 11, "true or false", "write true or false"),
     Broken("word of none", routes("    optimize: speed\n"), "LG014", 11, "cost, latency, size"),
@@ -25,6 +45,14 @@ CORPUS = [
     Broken(
         "unknown successor",
         f"{HEAD}models: {{llama-3.3-70b-instruct: {{successor: llama-4-scot}}}}\n",
+        "LG047",
+        8,
+        "`llama-4-scot`",
+        "'llama-4-scout-17b-16e-instruct'",
+    ),
+    Broken(
+        "unknown substitute",
+        f"{HEAD}models: {{llama-3.3-70b-instruct: {{substitutes: [llama-4-scot]}}}}\n",
         "LG047",
         8,
         "`llama-4-scot`",
@@ -278,16 +306,4 @@ CORPUS = [
         "`org` excludes every deployment",
     ),
     Broken("range", routes("    match: {input_tokens: {min: 9, max: 1}}\n"), "LG058", 11, "above its end"),
-    Broken("short key", f"{HEAD}callers:\n  a: {{key: hunter2}}\n", "LG060", 9, "less than 16"),
-    Broken(
-        "route of a caller",
-        f"{routes()}callers:\n  a: {{key: {'k' * 20}, routes: [larg]}}\n",
-        "LG061",
-        12,
-        "`larg`",
-        "'large'",
-    ),
-    Broken(
-        "one key for two", f"{HEAD}callers:\n  a: {{key: {'k' * 20}}}\n  b: {{key: {'k' * 20}}}\n", "LG062", 10, "'a'"
-    ),
 ]

@@ -14,7 +14,7 @@ from gateway.providers.ollama import Ollama
 from gateway.providers.vllm import Vllm
 from gateway.routing.policy import CachePolicy, Policy, Route, Weights
 from gateway.routing.stats import StatsBook
-from gateway.types import Caller, ChatRequest, Price, Timeouts
+from gateway.types import Caller, ChatRequest, Price, ReadOn, Timeouts
 
 TODAY = date(2026, 11, 24)
 CATALOGUE = Catalogue.load()
@@ -109,6 +109,27 @@ def test_what_is_loaded_is_frozen_and_keeps_its_source() -> None:
 def test_the_generation_is_of_the_bytes_of_the_file() -> None:
     assert policy().generation == hashlib.sha256(TEXT.encode()).hexdigest()[:12]
     assert policy(TEXT + "\n").generation != policy().generation
+
+
+@pytest.mark.parametrize(
+    ("written", "queue", "wait", "read_on"),
+    [
+        ("{provider: vllm}", 128, 2.0, None),
+        ("{provider: vllm, limits: {concurrency: 8}}", 16, 2.0, None),
+        ("{provider: vllm, slots: 4}", 8, 2.0, None),
+        ("{provider: vllm, limits: {concurrency: 8, queue: 0, queue_wait: 500ms}}", 0, 0.5, None),
+        ("{provider: ollama, limits: {concurrency: 2}}", 16, 30.0, None),
+        ("{provider: vllm, on_disconnect: cancel}", 128, 2.0, None),
+        ("{provider: vllm, on_disconnect: drain}", 128, 2.0, ReadOn(8, 60)),
+        ("{provider: vllm, on_disconnect: {drain: {max: 2, seconds: 5}}}", 128, 2.0, ReadOn(2, 5)),
+    ],
+)
+def test_a_backend_has_a_queue_and_is_left_as_written(
+    written: str, queue: int, wait: float, read_on: ReadOn | None
+) -> None:
+    more = written.replace("{provider", "{url: 'http://a', models: {llama-3.1-8b-instruct: {}}, provider", 1)
+    found = policy(f"version: 1\nbackends: {{own: {more}}}\n").backends["own"]
+    assert (found.queue, found.queue_wait, found.read_on) == (queue, wait, read_on)
 
 
 def test_a_file_that_cannot_be_opened_is_a_problem(tmp_path: Path) -> None:
@@ -237,8 +258,8 @@ def test_a_written_first_token_never_shortens_the_last_candidates_time() -> None
 
 
 def test_what_a_route_leaves_out_comes_from_the_defaults() -> None:
-    assert route("ordered").cache == CachePolicy(3600, "exact")
-    assert route("large").cache == CachePolicy(300, "exact")
+    assert route("ordered").cache == CachePolicy(3600)
+    assert route("large").cache == CachePolicy(300)
     assert route("ordered").attempts == 5
     assert route("large").attempts == 3
 

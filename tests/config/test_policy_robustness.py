@@ -69,6 +69,7 @@ KEYS = words(
     " at_least at_most smallest smallest_adequate escalate sticky fallback context refused overloaded successor steps"
     " every requests max_error_rate max_slowdown back_below max_usd_per_hour shadow share weight repair_tool_calls"
     " data_collection failures include wait language time days hours zone"
+    " teams team rpm tpm usd_per_day usd_per_month class expires on_store_failure key"
 )
 WORDS = words(
     "vllm groq fireworks llama_cpp a.b:C http://a http://169.254.1.1 http://[ ${KEY} ${N} ${NO} ${NO:-8b} ${NO:?m} ${"

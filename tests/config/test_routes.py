@@ -9,7 +9,7 @@ from gateway.config.constraints import within
 from gateway.config.loading import Loaded, read
 from gateway.routing.lane import Candidate
 from gateway.routing.planner import plan
-from gateway.routing.policy import Burst, Route, Weights
+from gateway.routing.policy import Burst, Hedge, Route, Weights
 from gateway.routing.rollout import Rollout
 from gateway.routing.stats import StatsBook
 from gateway.types import ChatRequest
@@ -119,6 +119,27 @@ def test_a_route_may_switch_off_what_defaults_escalate() -> None:
     assert (found.escalate, found.repair) == (frozenset(), False)
 
 
+@pytest.mark.parametrize(
+    ("written", "hedge"),
+    [
+        ("hedge: {after: p95}", Hedge(None, 0.02)),
+        ("hedge: {}", Hedge(None, 0.02)),
+        ("hedge: {after: 800ms, budget: 5%}", Hedge(0.8, 0.05)),
+        ("hedge: off", None),
+        ("hedge: false", None),
+        ("", None),
+    ],
+)
+def test_a_hedge_is_off_unless_written(written: str, hedge: Hedge | None) -> None:
+    assert route(f"models: [small, medium]\n{written}").hedge == hedge
+
+
+def test_a_route_may_switch_off_the_hedge_of_defaults() -> None:
+    defaults = "defaults: {hedge: {after: 1s}}\n"
+    assert route("models: [small]", defaults).hedge == Hedge(1.0, 0.02)
+    assert route("models: [small]\nhedge: off", defaults).hedge is None
+
+
 def test_a_split_has_normalised_weights_and_the_route_behind_each_arm() -> None:
     found = route(
         "models: [small]\nsplit: [{weight: 15}, {weight: 5, models: [huge, medium], name: canary}]\nsize: smallest"
@@ -167,6 +188,26 @@ def test_fallbacks_wait_for_their_cause_behind_all_others() -> None:
         ("out/huge", 4, "context"),
         ("out/huge", 4, "overloaded"),
     ]
+
+
+def test_substitutes_of_a_model_stand_in_on_every_route_that_has_it() -> None:
+    text = HEAD.replace("large: {size: 405b, context: 128000}", "large: {size: 405b, substitutes: [small, large]}")
+    found = read(f"{text}routes:\n  - {{name: chat, models: [large]}}\n".encode(), "p.yaml", {}, CATALOGUE, TODAY)
+    assert found.policy is not None, found.problems
+    for one in (found.policy.routes[0], found.policy.model_routes["large"]):
+        assert shown(one.candidates) == [
+            ("gpu/large", 0, ""),
+            ("gpu/small", 1, "overloaded"),
+            ("out/small", 1, "overloaded"),
+        ]
+
+
+def test_substitutes_obey_what_the_route_requires() -> None:
+    text = HEAD.replace("large: {size: 405b, context: 128000}", "large: {size: 405b, substitutes: [small]}")
+    rules = "routes:\n  - {name: chat, models: [large], require: {location: self_hosted}}\n"
+    found = read(f"{text}{rules}".encode(), "p.yaml", {}, CATALOGUE, TODAY)
+    assert found.policy is not None, found.problems
+    assert [one.deployment.name for one in found.policy.routes[0].candidates] == ["gpu/large", "gpu/small"]
 
 
 def test_a_fallback_that_is_on_the_route_already_adds_nothing() -> None:

@@ -41,6 +41,25 @@ def test_every_variable_is_read() -> None:
     assert (settings.tls_cert, settings.tls_key) == (Path("/c.pem"), Path("/k.pem"))
 
 
+def test_requests_at_a_time_are_ten_thousand_unless_set() -> None:
+    assert Settings.from_env({}).max_inflight == 10_000
+    assert Settings.from_env({"GATEWAY_MAX_INFLIGHT": "500"}).max_inflight == 500
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1e4", "1000001", "1.5"])
+def test_requests_at_a_time_are_a_whole_number_above_zero(value: str) -> None:
+    with pytest.raises(SettingsError, match="GATEWAY_MAX_INFLIGHT"):
+        Settings.from_env({"GATEWAY_MAX_INFLIGHT": value})
+
+
+def test_share_of_the_log_is_read_and_refused_in_a_sentence() -> None:
+    assert Settings.from_env({}).log_sample == 1
+    assert Settings.from_env({"GATEWAY_LOG_SAMPLE": "0.05"}).log_sample == 0.05
+    with pytest.raises(SettingsError) as refusal:
+        Settings.from_env({"GATEWAY_LOG_SAMPLE": "2"})
+    assert str(refusal.value) == "GATEWAY_LOG_SAMPLE is '2'. Set it to a share from 0 to 1."
+
+
 def test_the_state_directory_follows_xdg() -> None:
     assert Settings.from_env({"XDG_STATE_HOME": "/x"}).state_dir == Path("/x/llama-gateway")
     assert Settings.from_env({"XDG_STATE_HOME": "x", "HOME": "/h"}).state_dir == Path("/h/.local/state/llama-gateway")
@@ -60,7 +79,10 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("GATEWAY_ADMIN_PORT", "4081.0"),
         ("GATEWAY_LOG_LEVEL", "loud"),
         ("GATEWAY_LOG_FORMAT", "xml"),
-        ("GATEWAY_STORE_URL", "redis://:secret@host/0"),
+        ("GATEWAY_LOG_SAMPLE", "1.1"),
+        ("GATEWAY_LOG_SAMPLE", "10%"),
+        ("GATEWAY_LOG_SAMPLE", "-0.1"),
+        ("GATEWAY_STORE_URL", "redis://:secret@host/zero"),
         ("GATEWAY_TLS_CERT", "/c.pem"),
         ("GATEWAY_TLS_KEY", "/k.pem"),
     ],

@@ -27,22 +27,25 @@ class Weather:
 class Proxy:
     """Listens, and forwards to a target that may be set later."""
 
-    def __init__(self, weather: Weather | None = None, seed: int = 0) -> None:
+    def __init__(self, weather: Weather | None = None, seed: int = 0, host: str = "127.0.0.1", port: int = 0) -> None:
         self.weather = weather or Weather()
         self.chance = random.Random(seed)
         self.target = ""
-        self.port = 0
+        self.host = host
+        self.port = port  # 0: any
+        self.count = 0  # of connections so far
+        self.leaving = False
         self.server: asyncio.Server | None = None
         self.tasks: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     async def listen(self) -> "Proxy":
         """Take connections, at the same port as before."""
-        self.server = await asyncio.start_server(self.connected, "127.0.0.1", self.port, backlog=512)
+        self.server = await asyncio.start_server(self.connected, self.host, self.port, backlog=512)
         self.port = self.server.sockets[0].getsockname()[1]
         return self
 
@@ -54,11 +57,18 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
+    def leave(self) -> None:
+        """Take no more connections, and close each at the end of its next stream, as a server that moves does."""
+        assert self.server is not None
+        self.server.close()
+        self.leaving = True
+
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         task = asyncio.current_task()
         assert task is not None
         self.tasks.add(task)
+        self.count += 1
         far_writer = None
         try:
             where = urlsplit(self.target)
@@ -100,6 +110,8 @@ class Proxy:
                     writer.write(piece)
                     passed += len(piece)
                     await writer.drain()
+                if self.leaving and data.endswith(b"0\r\n\r\n"):
+                    return
 
     def pieces(self, data: bytes) -> list[bytes]:
         """The data in the slices of this weather."""

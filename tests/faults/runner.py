@@ -3,13 +3,14 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from gateway.types import NOTHING
 from tests.faults.client import Leave, Reply, exchange, request_bytes
 from tests.faults.policies import KEY, Cell, policy
 from tests.faults.proc import fds
@@ -132,13 +133,24 @@ class Stage:
         await self.wall.stop()
 
 
-async def staged(cells: Iterable[Cell], directory: Path, scale: float = 0.05, **env: str) -> Stage:
-    """Start a wall and a gateway with a route for each cell."""
+async def staged(
+    cells: Iterable[Cell],
+    directory: Path,
+    scale: float = 0.05,
+    before: tuple[str, ...] = (),
+    pages: Mapping[str, str] = NOTHING,
+    **env: str,
+) -> Stage:
+    """Start a wall, with pages at some paths, and a gateway with a route for each cell.
+
+    `before` is a command that the gateway is started by.
+    """
     chosen = list(cells)
     wall = await Wall(scale).start()
+    wall.pages.update(pages)
     file = directory / "policy.yaml"
     file.write_text(policy(chosen, wall.url, scale))
-    gateway = GatewayProcess("serve", "--policy", str(file), env=env or None)
+    gateway = GatewayProcess("serve", "--policy", str(file), env=env or None, before=before)
     await asyncio.to_thread(gateway.__enter__)
     admin = httpx.AsyncClient(base_url=gateway.admin, timeout=PATIENCE)
     await admin.get("/admin/backends")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import resource
 import socket
 from collections.abc import Iterator
@@ -19,10 +20,21 @@ from tests.faults.proxy import Deaf
 from tests.faults.runner import PATIENCE, Stage
 from tests.faults.smuggling import HIDDEN, corpus
 
-SLOW = 4  # callers that do not read
-EACH = 4 << 20  # bytes of memory for each of them, of a stream of twice that
+SLOW = 100  # callers that do not read
+EACH = 96 << 10  # bytes of memory for each of them, all that a request costs included
 HALF = 60  # connections that send half a head
 SPARE = 24  # files that the gateway may open besides, where they are scarce
+ODD = {  # in a body, and the status of its answer
+    "nested-deeply": (b'"x":' + b"[" * 100_000 + b"]" * 100_000 + b",", 400),
+    "a-million-keys": (b"".join(b'"k%07d":1,' % number for number in range(1_000_000)), 413),
+    "many-keys": (b"".join(b'"k%07d":1,' % number for number in range(100_000)), 200),
+    "many-lists": (b'"x":[' + b"[]," * 100_000 + b"[]],", 400),
+    "not-a-number": (b'"temperature":NaN,', 400),
+    "infinity": (b'"temperature":1e999,', 400),
+    "lone-surrogate": (b'"user":"\\ud800",', 400),
+    "half-a-character": (b'"user":"\xc3",', 400),
+    "key-twice": (b'"model":"nobody","model":"odd",', 200),
+}
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer " + KEY.encode() + b"\r\n"
 PHASES = [
     pytest.param("silent", True, id="before-the-head-of-a-stream"),
@@ -43,8 +55,9 @@ def cells(deaf: str) -> list[Cell]:
         *(pair(name, name) for name in ("silent", "mute", "stall-5", "drip-200")),
         *(pair(f"{kind}-mute", "mute", kind) for kind in ("ollama", "bedrock")),
         Cell("deaf", (Back("ok", url=deaf, foreign=True),), 1),
-        *(alone(name, "ok") for name in ("ok", "smuggled", "lied")),
-        alone("long", "ok-40000"),
+        *(alone(name, "ok") for name in ("ok", "smuggled", "lied", "odd")),
+        alone("halved", "silent"),
+        alone("long", "ok-4000"),
         alone("waiting", "slow-12"),
     ]
 
@@ -170,6 +183,53 @@ def test_callers_who_do_not_read_cost_little_memory_and_hold_nobody_up(act: Act[
         return grown
 
     assert act(part) < SLOW * EACH
+
+
+def post(model: str, more: bytes = b"") -> bytes:
+    """A whole request, with something in its body besides."""
+    body = b'{"model":"%s",%s"messages":[{"role":"user","content":"hi"}]}' % (model.encode(), more)
+    return HEAD + b"content-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+@pytest.mark.parametrize(("more", "status"), ODD.values(), ids=ODD.keys())
+def test_body_that_is_odd_is_answered_soon_and_holds_nobody_up(act: Act[Any], more: bytes, status: int) -> None:
+    async def part(stage: Stage) -> bytes:
+        asked = asyncio.ensure_future(said_to(stage, post("odd", more), 5.0))
+        assert (await stage.ask("ok")).success
+        found = await asked
+        await stage.forget()
+        return found
+
+    assert act(part).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_requests_sent_at_once_are_answered_one_after_the_other(act: Act[Any]) -> None:
+    async def part(stage: Stage) -> bytes:
+        last = post("odd").replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n", 1)
+        found = await said_to(stage, post("odd") + post("nobody") + last)
+        await stage.forget()
+        return found
+
+    found = act(part)
+    assert re.findall(rb"HTTP/1\.1 (\d+) ", found) == [b"200", b"404", b"200"]
+    assert found.rstrip().endswith(b"}")
+
+
+def test_caller_who_ends_its_side_of_the_connection_has_left(act: Act[Any]) -> None:
+    async def part(stage: Stage) -> None:
+        model = stage.cells["halved"].id(stage.cells["halved"].role("primary"))
+        reader, writer = await asyncio.open_connection(*address(stage))
+        writer.write(post("halved"))
+        attempt = await stage.wall.reached(model)
+        writer.write_eof()
+        async with asyncio.timeout(PATIENCE):
+            assert await reader.read() == b""
+            await attempt.over.wait()
+        writer.close()
+        await stage.forget()
+        assert attempt.gone is not None
+
+    act(part)
 
 
 def test_connections_with_half_a_head_hold_nobody_up(act: Act[Any]) -> None:

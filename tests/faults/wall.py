@@ -35,6 +35,7 @@ class Wall:
         self.counts: dict[str, int] = {}
         self.epochs: dict[str, float] = {}
         self.down: set[str] = set()  # model ids that the test has taken down
+        self.pages: dict[str, str] = {}  # path -> text that a test wants to be found there
         self.open: set[Wire] = set()
         self.changed = asyncio.Event()
         self.server: asyncio.Server | None = None
@@ -77,7 +78,8 @@ class Wall:
         """One request."""
         speech = speech_of(request.path)
         if speech is None:
-            body = json.dumps(LISTS.get(request.path, {"error": "nothing is served there"})).encode()
+            listed = LISTS.get(request.path, {"error": "nothing is served there"})
+            body = self.pages.get(request.path, json.dumps(listed)).encode()
             head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
             with contextlib.suppress(ConnectionError):
                 await wire.write(head.encode() + body)

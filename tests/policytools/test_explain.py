@@ -29,7 +29,7 @@ def explained(rules: Route, known: StatsBook | None = None, asked: ChatRequest |
 
 def book(**stats: Stats) -> StatsBook:
     found = StatsBook()
-    found.deployments = {deployment(backend).name: seen for backend, seen in stats.items()}
+    found.deployments.put({deployment(backend).name: seen for backend, seen in stats.items()})
     return found
 
 
@@ -72,7 +72,7 @@ def test_every_filter_gives_its_verdict_on_every_candidate() -> None:
     busy = book(dear=Stats(resting_until=NOW + 9, resting_because="asked us to slow down (429)"))
     rows = explained(route(OWN, DEAR, max_usd=0.001), busy)["verdicts"]
     assert [row["deployment"] for row in rows] == [OWN.name, DEAR.name]
-    assert all(list(row["filters"]) == [*(each.code for each in FILTERS), "preference"] for row in rows)
+    assert all(list(row["filters"]) == [*(each.code for each in FILTERS), "caller", "preference"] for row in rows)
     assert set(rows[0]["filters"].values()) == {None}
     against = {code: reason for code, reason in rows[1]["filters"].items() if reason}
     assert against == {
