@@ -4,12 +4,12 @@ No variable and no file of a draft is read, and no class imported. The work is d
 """
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Annotated, TypeVar
 
-import orjson
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, ValidationError
 
@@ -83,7 +83,8 @@ class Desk:
         policy = self.live.current if asked.text is None else self.read(asked.text, NAME).policy
         headers = {name.lower(): value for name, value in asked.headers.items()}
         caller = caller_of(asked.caller, policy)
-        request = chat_request(orjson.dumps(asked.request), "explain", headers, caller, CacheControl(), now, None)
+        body = json.dumps(asked.request).encode()  # orjson refuses numbers beyond 64 bits, which are read all the same
+        request = chat_request(body, "explain", headers, caller, CacheControl(), now, None)
         request, route = routed(request, policy, book)
         return deliberation_json(deliberate(request, route, book, now, CHANCE), CHANCE)
 

@@ -106,14 +106,21 @@ class Exchange:
             return
         keeping, send = self.engine.tools.keeping, self.send
         claim = claimed(keeping.secret, request.caller.name, request.operation, key, raw)
+        held = once.Held(send, keeping.once, claim)
         try:
             before = await keeping.once.begin(claim)
-        except StoreAway:
+        except StoreAway as exc:
             self.more = (once.UNAVAILABLE,)
-            await self.answered(request, answer)
+            if exc.asked:  # and may have claimed the key after all
+                await self.claimed(request, answer, held)
+            else:
+                await self.answered(request, answer)
             return
+        except asyncio.CancelledError:
+            await held.free()  # the store claims it all the same
+            raise
         if before is None:
-            await self.claimed(request, answer, once.Held(send, keeping.once, claim))
+            await self.claimed(request, answer, held)
         else:
             self.begun, self.status = True, before.status
             await once.given_again(send, self.id, before)

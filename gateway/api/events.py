@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import suppress
 
 import orjson
 
@@ -136,22 +137,27 @@ class Broadcast:
     def close(self) -> None:
         """End all streams."""
         self.closed.set()
+        for follower in self.followers:
+            follower.news.set()
 
     async def stream(self, follower: Follower) -> Events:
         """What waits for a follower, a few times a second."""
-        ended = asyncio.ensure_future(self.closed.wait())
         self.followers.add(follower)
         try:
             yield b"retry: 2000\n: follows\n\n"
             while not self.closed.is_set():
-                news = asyncio.ensure_future(follower.news.wait())
-                await asyncio.wait((news, ended), timeout=SILENCE, return_when=asyncio.FIRST_COMPLETED)
-                news.cancel()
+                await within(SILENCE, follower.news)
                 yield follower.taken() or b": still here\n\n"
-                await asyncio.wait((ended,), timeout=PAUSE)
+                await within(PAUSE, self.closed)
         finally:
-            ended.cancel()
             self.followers.discard(follower)
+
+
+async def within(seconds: float, happened: asyncio.Event) -> None:
+    """Wait for something, no longer than that; nothing is left behind by whoever is cancelled meanwhile."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await happened.wait()
 
 
 def event(topic: str, body: Json) -> bytes:

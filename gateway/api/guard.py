@@ -1,4 +1,7 @@
-"""Who may use the admin plane: a Host that is ours, and the admin key for whatever is not a read from this machine."""
+"""Who may use the admin plane: a Host that is ours, and the admin key for whatever is not a read from this machine.
+
+The console's files are open: they are the same everywhere, and ask for the key before they show anything.
+"""
 
 from collections.abc import Mapping
 from hmac import compare_digest
@@ -13,6 +16,8 @@ from gateway.api.reply import Receive, Scope, Send
 
 READS = frozenset({"GET", "HEAD"})
 OPEN = frozenset({"/metrics"})  # to everybody who reaches the port, by whatever name: it holds no secret
+PAGE, FILES = "/", "/console/"  # the same for everybody; a browser cannot send a key before it has them
+FOREIGN = frozenset({"cross-site", "same-site"})  # another port of this machine's is the same site
 
 
 class Guard:
@@ -41,8 +46,9 @@ class Guard:
             return 200, ""
         if host_of(headers.get("host", "")) not in self.hosts:
             return 421, "This address is not one of the admin plane's; use localhost or the configured admin host."
-        local, read = is_local(scope), scope["method"] in READS
-        if local and read:
+        if headers.get("sec-fetch-site") in FOREIGN and headers.get("sec-fetch-mode") != "navigate":
+            return 403, "Requests from other origins are refused."
+        if scope["method"] in READS and (is_local(scope) or is_page(scope["path"])):
             return 200, ""
         if not compare_digest(headers.get("authorization", "").encode("latin-1"), f"Bearer {self.key}".encode()):
             return 401, "The admin key is missing or wrong; send it as 'Authorization: Bearer KEY'."
@@ -50,3 +56,8 @@ class Guard:
         if origin is not None and origin.partition("://")[2] != headers.get("host"):
             return 403, "Requests from other origins are refused."
         return 200, ""
+
+
+def is_page(path: str) -> bool:
+    """Whether a path is one of the console's own files."""
+    return path == PAGE or path.startswith(FILES)

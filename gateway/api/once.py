@@ -9,7 +9,8 @@ NAME = "idempotency-key"
 IGNORED: Header = (b"x-idempotency", b"ignored")  # of a stream, which cannot be given again
 UNAVAILABLE: Header = (b"x-idempotency", b"unavailable")  # the store is away, and the request was done all the same
 REPLAYED: Header = (b"idempotent-replayed", b"true")
-ID = b"x-request-id"  # each request's own
+ID = b"x-request-id"
+OWN = frozenset({ID, b"x-idempotency"})  # headers that are each request's own
 
 
 def checked(key: str) -> str:
@@ -34,7 +35,7 @@ class Held:
         if self.start is None:
             self.start = message
             return
-        start, headers = self.start, tuple((name, value) for name, value in self.start["headers"] if name != ID)
+        start, headers = self.start, tuple((name, value) for name, value in self.start["headers"] if name not in OWN)
         self.done = True
         await self.once.finish(self.claim, Replay(start["status"], headers, message["body"]))
         await self.send(start)

@@ -138,9 +138,10 @@ def address(name: str, spec: BackendSpec, kind: Kind, context: Context) -> str:
 
 def check_address(url: str, path: Path, context: Context) -> None:
     """An HTTP address that is nobody's metadata service."""
-    hint = f"write http://{url}" if "://" not in url and addresses.parts(f"http://{url}") else ""
+    secret = "@" in url or "?" in url  # or at least it may be
+    hint = f"write http://{url}" if not secret and "://" not in url and addresses.parts(f"http://{url}") else ""
     if fault := addresses.fault(url):
-        shown = "" if "@" in url else f" `{clean(url)}`"
+        shown = "" if secret else f" `{clean(url)}`"
         context.report.add("LG032", path, f"The url{shown} of '{path[1]}' {fault}.", hint)
     elif addresses.forbidden(url):
         message = f"The url of '{path[1]}' is a link-local or metadata address, which can hand out this machine's"

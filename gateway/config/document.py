@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,11 +35,12 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's data, and where each path's key and value are."""
+    """A file's data, where each path's key and value are, and what was passed over."""
 
     data: object
     keys: Mapping[Path, Span]
     values: Mapping[Path, Span]
+    passed: Sequence[Span]
 
 
 def parse(text: bytes, report: Report) -> Document | None:
@@ -56,7 +57,7 @@ def parse(text: bytes, report: Report) -> Document | None:
         report.add("LG003", Place(1, 1), "The file is empty. A policy needs at least `version: 1` and `backends`.")
         return None
     reader = Reader(report)
-    return Document(reader.value(node, ()), reader.keys, reader.values)
+    return Document(reader.value(node, ()), reader.keys, reader.values, reader.passed)
 
 
 def decode(text: bytes, report: Report) -> str | None:
@@ -151,6 +152,7 @@ class Reader:
         self.report = report
         self.keys: dict[Path, Span] = {}
         self.values: dict[Path, Span] = {}
+        self.passed: list[Span] = []  # what is in no path, though it may hold credentials
         self.left = MAX_NODES
 
     def value(self, node: yaml.Node, path: Path) -> object:
@@ -162,6 +164,7 @@ class Reader:
                 message = f"With its aliases followed, {spell(path[:4])} is too large. Write the values out."
                 self.report.add("LG004", start(node), message)
             self.left = -1
+            self.passed.append(span(node))
             return None
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
@@ -176,8 +179,10 @@ class Reader:
         for key, child in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 self.report.add("LG007", start(key), f"A key of {spell(path)} is not text. Write `name: value`.")
+                self.passed += [span(key), span(child)]
             elif key.value in own:
                 self.duplicate(key, own[key.value][0], path)
+                self.passed.append(span(child))
             elif key.value != "<<" or key.style:
                 own[key.value] = (key, child)
         merged = {key.value: (key, child) for key, child in self.merged(node)}

@@ -91,7 +91,7 @@ class Reading:
             self.complete = False
             return
         keys, values, data = document.keys, document.values, document.data
-        self.report.places(keys, values, secrets.structural(self.report.lines, keys, values))
+        self.report.places(keys, values, secrets.structural(self.report.lines, keys, values, document.passed))
         names = self.included(data, source)
         rest = {key: value for key, value in data.items() if key != "include"} if isinstance(data, dict) else data
         expansion = expand(rest, self.env, self.report)

@@ -201,7 +201,7 @@ class ModelSpec(Spec):
     substitutes: list[ModelName] | None = Field(
         default=None,
         min_length=1,
-        description="Models that may answer in its place while its own deployments are full, resting, down or too slow.",
+        description="Models that may answer in its place while it is full, resting, down or too slow.",
         examples=[["llama-4-scout-17b-16e-instruct"]],
     )
     retires: Day | None = Field(

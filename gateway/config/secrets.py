@@ -1,7 +1,7 @@
 """Which parts of a policy file hold credentials, and what to cover of them in a source line."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.config.problems import Path, Place
@@ -35,7 +35,9 @@ PLAIN = frozenset(
     )
 )
 REFERENCE = re.compile(r"\$\{\w+(?::\?[^}]*)?\}|file:/.*")  # names where a secret is, and is none
-USERINFO = re.compile(r"(?<=://)[^\s/@]+@")
+# User and password of an address, those too that have an `@` or a `/` in them; what is no port begins a password.
+USERINFO = re.compile(r"""(?<=://)(?:[^\s/"']+@|[^\s/"'@:\[]*:(?![0-9]{1,5}(?:[/"'\s]|$))[^\s"']*@)""")
+QUERY = re.compile(r"""(?<=://)[^\s"'?]+\?(?P<query>[^\s"',}]+)""")
 KEY_LINE = re.compile(r"""(?P<indent>[\s\-{]*)["']?(?P<key>[\w.@/-]+)["']?\s*:(?:\s+|$)(?P<value>.*)""")
 
 
@@ -74,14 +76,15 @@ def opaque(text: str) -> bool:
 
 
 def structural(
-    lines: Sequence[str], keys: Mapping[Path, Extent], values: Mapping[Path, Extent]
+    lines: Sequence[str], keys: Mapping[Path, Extent], values: Mapping[Path, Extent], passed: Iterable[Extent] = ()
 ) -> dict[int, list[Mask]]:
-    """The masks of a file whose structure is known, by line number."""
+    """The masks of a file whose structure is known, by line number; what was passed over is covered whole."""
     found: dict[int, list[Mask]] = {}
     parents = {path[:-1] for path in values if path}
     covered = [values[path] for path in values if path and path not in parents and secret(path)]
     # A mapping where a credential belongs: its keys may be the credential.
     covered += [keys[path] for path in keys if path[-2:-1] in (("api_key",), ("key",), ("proxy",))]
+    covered += passed
     for extent in covered:
         for number, mask in rows(lines, extent.start, extent.end):
             if not opaque(lines[number - 1][mask.first : mask.last]):
@@ -132,8 +135,9 @@ def suspicious(line: str) -> int:
 
 
 def userinfo(line: str) -> list[Mask]:
-    """User and password in the addresses of a line."""
-    return [Mask(*found.span()) for found in USERINFO.finditer(line)]
+    """User, password and query in the addresses of a line."""
+    users = [Mask(*found.span()) for found in USERINFO.finditer(line)]
+    return merge([*users, *[Mask(*found.span("query")) for found in QUERY.finditer(line)]])
 
 
 def merge(masks: list[Mask]) -> list[Mask]:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import cast
 
 import structlog
 
-from gateway.engine.attempt import Attempt, Manner, patience_of
+from gateway.engine.attempt import LEAKED, Attempt, Manner, patience_of
 from gateway.engine.cached import Cached
 from gateway.engine.duel import Duel, Tried, duel, place
 from gateway.engine.exhausted import exhausted
@@ -44,10 +45,6 @@ from gateway.types import (
     Usage,
 )
 
-LEAKED = (
-    "the server does not parse tool calls: start vLLM with --enable-auto-tool-choice and --tool-call-parser, "
-    "or set repair_tool_calls on the route"
-)
 log = structlog.get_logger()
 NO_CAUSES: frozenset[str] = frozenset()
 JUDGED = frozenset({"tools", "json_schema", "json_object"})  # needs whose streams are held until they can be judged
@@ -70,7 +67,7 @@ class Answer:
         self.choice: Choice | None = None  # the same, as the plan has it
         self.attempted = 0  # attempts so far, a running one included
         self.held: Deployment | None = None  # whose slot is held for the attempt that comes next
-        self.waited = 0.0  # seconds for a slot, or for a candidate
+        self.waited = 0.0  # seconds for a slot, or for a candidate, before the first attempt
         self.rests: list[asyncio.Task[None]] = []  # that read what is left of attempts nobody waits for any more
         self.seam: Seam | None = None  # of a stream that may be joined to another one
         self.cache: CacheResult = "bypass"
@@ -106,7 +103,7 @@ class Answer:
 
     def asking(self) -> AsyncGenerator[list[Chunk], None]:
         """The answer of an upstream, within what its caller may use."""
-        return leased(self) if limited(self.request.caller) else self.trying()
+        return leased(self) if limited(self.request.caller) and not self.request.cache.only_if_cached else self.trying()
 
     async def trying(self) -> AsyncGenerator[list[Chunk], None]:
         """The one loop of failover: from deployment to deployment of the plan until one has content."""
@@ -117,12 +114,10 @@ class Answer:
         error: UpstreamError | None = None
         turn = turns.next()
         while turn is not None:
-            if self.held is None:
-                await self.pause(turn.wait, error)
-            if error is not None and self.lease is not None:
-                await reserve_more(self)
-            if turn.waits and error is not None:
-                await self.room(turn.choice, error)
+            if error is not None:
+                await self.ready(turn, error)
+            elif self.held is None:
+                await self.pause(turn.wait)
             attempt = self.begin(turn, self.manner(turns, turn), seam)
             rule = None if self.outcomes else self.route.hedge
             twin = None if rule is None else duel(self, rule, turns, (turn, attempt))
@@ -137,11 +132,7 @@ class Answer:
                             yield batch
                         elif given := seam.given(batch):
                             yield given
-                self.whole = attempt.tally.whole and (seam is None or seam.broken is None)  # two made it otherwise
-                if attempt.leaks:
-                    log.warning("tool_calls.leaked", request=self.request.id, route=self.route.name, hint=LEAKED)
-                if flawed is not None:
-                    self.outdone(flawed)
+                self.finish(attempt, flawed)
                 return
             except UpstreamError as exc:
                 error = exc
@@ -152,8 +143,7 @@ class Answer:
                 if seam is None or not seam.breaks(error, self.outcomes[-1]):
                     raise error if seam is None or seam.broken is None else exhausted(seam.broken, self.outcomes)
                 turns.near(turn.choice.deployment.model)
-            if isinstance(error, Inadequate):
-                flawed = attempt
+            flawed = attempt if isinstance(error, Inadequate) else flawed
             if seam is not None and attempt.first is None and seam.refused(error):
                 turns.again_at(turn.choice)
                 turn = turns.next()
@@ -164,6 +154,22 @@ class Answer:
             return
         assert error is not None
         raise exhausted(error if seam is None or seam.broken is None else seam.broken, self.outcomes)
+
+    async def ready(self, turn: Turn, error: UpstreamError) -> None:
+        """All that comes between a failed attempt and the next one: its wait, its cost, its slot."""
+        await self.pause(turn.wait, error)
+        if self.lease is not None:
+            await reserve_more(self)
+        if turn.waits:
+            await self.room(turn.choice, error)
+
+    def finish(self, attempt: Attempt, flawed: Attempt | None) -> None:
+        """An attempt has answered; two have made it where the stream was joined."""
+        self.whole = attempt.tally.whole and (self.seam is None or self.seam.broken is None)
+        if attempt.leaks:
+            log.warning("tool_calls.leaked", request=self.request.id, route=self.route.name, hint=LEAKED)
+        if flawed is not None:
+            self.outdone(flawed)
 
     def begun(self, attempt: Attempt) -> None:
         """An attempt has given its first content: its deployment answers, however long the rest takes."""
@@ -213,35 +219,30 @@ class Answer:
                 waiting = waiting or self.waiting()
                 await waiting.change(error)
                 continue
-            if not found.full:
-                return found
-            waiting = waiting or self.waiting()
-            if (choice := await waiting.slot(found.choices)) is not None:
+            if found.full:
+                waiting = waiting or self.waiting()
+                if (choice := await waiting.slot(found.choices)) is None:
+                    continue
                 self.held = choice.deployment
-                others = [other for other in found.choices if other is not choice]
-                self.plan = found._replace(choices=(choice, *others))
-                return self.plan
+                found = found._replace(choices=(choice, *[one for one in found.choices if one is not choice]))
+                self.plan = found
+            self.waited = 0.0 if waiting is None else self.tools.clock() - waiting.begun
+            return found
 
     def waiting(self) -> Waiting:
         """A wait that begins now."""
-        return Waiting(self.request, self.policy, self.route, self.tools, self.pause, self.add_wait)
-
-    def add_wait(self, seconds: float) -> None:
-        """So many seconds were spent on waiting for a slot or a candidate."""
-        self.waited += seconds
+        return Waiting(self.request, self.policy, self.route, self.tools, self.pause)
 
     async def room(self, choice: Choice, error: UpstreamError) -> None:
         """Wait until a deployment that has failed takes one more; raises that error if it does not."""
         queue = self.tools.queues.of(self.policy.backends[choice.deployment.backend])
         if queue.takes(choice.deployment):
             return
-        try:
-            chosen = await self.waiting().slot((choice,))
-        except Shed:
-            chosen = None
-        if chosen is None:
-            raise exhausted(error, self.outcomes)
-        self.held = choice.deployment
+        with suppress(Shed):
+            if await self.waiting().slot((choice,)) is not None:
+                self.held = choice.deployment
+                return
+        raise exhausted(error, self.outcomes)
 
     def planned(self, causes: frozenset[str]) -> Plan:
         """A plan by what is known now; `causes` call reserves. Raises PolicyError."""

@@ -20,6 +20,10 @@ WHOLE_SLACK = 3.0  # times the measured time that an answer in one piece may tak
 FEW_TOKENS = 64  # that any answer may have
 WHOLE_TOKENS = 4  # times the usual completion, where the request sets no limit
 NONE: frozenset[str] = frozenset()
+LEAKED = (
+    "the server does not parse tool calls: start vLLM with --enable-auto-tool-choice and --tool-call-parser, "
+    "or set repair_tool_calls on the route"
+)
 BEATEN = "gateway_hedge"  # the error type of an attempt whose second has answered first
 TRUNCATED = frozenset({"truncated"})
 OPENING = 500  # characters of an answer that are looked at for leaked tool calls

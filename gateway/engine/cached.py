@@ -9,7 +9,7 @@ import orjson
 from gateway.dialects import openai
 from gateway.engine.flights import Asked, Flight, Flights, joined
 from gateway.engine.semantic import Meant, Semantics
-from gateway.errors import GatewayError, UpstreamError
+from gateway.errors import GatewayError, PolicyError, UpstreamError
 from gateway.routing.policy import CachePolicy, Semantic, served_as
 from gateway.stores.cache import ENTRY_BYTES, Cache, Entry, Kept, MemoryCache, cache_key, tenant_of
 from gateway.stores.idempotency import MemoryOnce, Once
@@ -130,8 +130,8 @@ class Cached:
     async def together(self) -> AsyncGenerator[list[Chunk], None]:
         """An answer that somebody else asks for at this moment, or a new one that others may join.
 
-        What ended the other's way before anything was given, and is not an upstream's word, is not this caller's: one
-        of those who joined takes over, and the others join that one.
+        What ended the other's way need not end this one: one of those who joined takes over, and the others join that
+        one.
         """
         while (flight := self.running()) is not None:
             try:
@@ -140,11 +140,24 @@ class Cached:
                         yield batch
                 return
             except GatewayError as exc:
-                if self.given or isinstance(exc, UpstreamError):
+                if self.ends(exc, flight):
                     raise
         async with aclosing(self.leading()) as batches:
             async for batch in batches:
                 yield batch
+
+    def ends(self, error: GatewayError, flight: Flight) -> bool:
+        """Whether what has ended a flight ends this request too.
+
+        An upstream's word does, and anything after content; a limit does where it is the same caller's, and a lack of
+        candidates where this one has waited for them, too.
+        """
+        request = self.answer.request
+        if self.given or isinstance(error, UpstreamError):
+            return True
+        if isinstance(error, PolicyError):
+            return self.clock() - request.arrived >= self.answer.route.wait
+        return request.caller.name == flight.asked.request.caller.name
 
     def running(self) -> Flight | None:
         """The flight to join; None when there is an answer left to be asked for."""
@@ -153,7 +166,7 @@ class Cached:
         if len(found) < len(self.free):
             return None
         flight = found[0] if len(found) == 1 else found[int(self.chance() * len(found))]
-        return flight if flight.takes(self.answer.request) else None
+        return flight if flight.takes(self.answer) else None
 
     async def leading(self) -> AsyncGenerator[list[Chunk], None]:
         """A new answer, which others may join while it comes."""

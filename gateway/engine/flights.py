@@ -1,7 +1,6 @@
 """Requests that are the same at the same time: the first of them asks, and all of them read its answer as it comes."""
 
 import asyncio
-import copy
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -9,11 +8,12 @@ from typing import Protocol
 
 import orjson
 
+from gateway.engine.admission import HEADER, class_of
 from gateway.errors import Draining, TotalTimeout
 from gateway.providers.port import Embedder
 from gateway.routing.policy import Route
 from gateway.stores.cache import ENTRY_BYTES, Entry
-from gateway.types import CacheResult, ChatRequest, Chunk, Deployment, Outcome, Usage
+from gateway.types import CacheResult, ChatRequest, Chunk, Class, Deployment, Outcome, Usage
 
 AHEAD_BYTES = 256 << 10  # that an upstream may be ahead of the reader who is furthest
 EVENT = b"data: "
@@ -119,12 +119,14 @@ class Flight:
         """All of it as it is kept; None when it is too large for that."""
         return None if self.trimmed or self.size > ENTRY_BYTES else b"".join(self.pieces)
 
-    def takes(self, request: ChatRequest) -> bool:
-        """Whether a request may join: not if it has more time than the one that asks, or may use other models."""
-        deadline, models = self.asked.request.deadline, request.caller.models
-        if models is not None and models != self.asked.request.caller.models:
+    def takes(self, asked: Asked) -> bool:
+        """Whether another may join: not with more time, in another class, or with other models or deployments."""
+        mine, request, route = self.asked.request, asked.request, self.asked.route
+        if request.caller.models != mine.caller.models or waits_as(request) != waits_as(mine):
             return False
-        return deadline is None or (request.deadline is not None and request.deadline <= deadline)
+        if route is not asked.route and not route.served.keys() <= asked.route.served.keys():
+            return False  # by a policy that allows less
+        return mine.deadline is None or (request.deadline is not None and request.deadline <= mine.deadline)
 
     def landed(self, task: asyncio.Task[None]) -> None:
         """It is over, whichever way."""
@@ -175,7 +177,7 @@ class Reader:
                 break
             await flight.more()
         if flight.error is not None:
-            raise flight.error if self.leads else copy.copy(flight.error)
+            raise flight.error if self.leads else again(flight.error)
 
     def next(self) -> list[Chunk]:
         """The next of it."""
@@ -200,6 +202,18 @@ class Reader:
         if self.leads:
             flight.backlog.clear()
             await asyncio.wait({flight.task})
+
+
+def waits_as(request: ChatRequest) -> Class:
+    """The class in which a request waits."""
+    return class_of(request.headers.get(HEADER), request.caller.class_)
+
+
+def again(error: BaseException) -> BaseException:
+    """The same error for somebody else: who raises one changes its traceback."""
+    other = type(error).__new__(type(error), *error.args)
+    other.__dict__.update(error.__dict__)
+    return other
 
 
 def unframed(piece: bytes, stream: bool) -> list[Chunk]:

@@ -127,6 +127,8 @@ def reason_of(answer: Answer) -> str:
         if outcome.error_type and outcome.deployment is not answer.deployment
     ]
     choice = answer.choice
+    if not failed and answer.route.hedge is not None and answer.deployment is not answer.plan.choices[0].deployment:
+        failed = ["another was asked beside it, and was faster"]
     called = [f"{choice.deployment.name} was held in reserve ({choice.when})"] if choice and choice.when else []
     return "; ".join([answer.plan.reason, *failed, *called])
 

@@ -24,14 +24,12 @@ class Waiting:
         route: Route,
         tools: Tools,
         pause: Callable[[float], Awaitable[None]],
-        waited: Callable[[float], None],
     ) -> None:
         self.request = request
         self.policy = policy
         self.route = route
         self.tools = tools
         self.pause = pause  # raises TotalTimeout when the request's time is up
-        self.waited = waited  # is told how many seconds it took
         self.begun = tools.clock()
 
     async def change(self, error: NoCandidate) -> None:
@@ -46,7 +44,6 @@ class Waiting:
         if now >= until or now + seconds > until:
             raise error
         await self.pause(seconds)
-        self.waited(self.tools.clock() - now)
 
     def rested(self, now: float) -> float:
         """Seconds until the first of the route's deployments has rested."""
@@ -58,14 +55,12 @@ class Waiting:
 
         None when nobody is to be asked any more after the wait. Raises Shed, TotalTimeout.
         """
-        tools, since = self.tools, self.tools.clock()
+        tools = self.tools
         try:
             at = await tools.queues.slot(self.places(choices), self.policy.backends)
         except Shed:
             await self.pause(0.0)  # unless it was the request's own time that was up
             raise
-        finally:
-            self.waited(tools.clock() - since)
         chosen = choices[at].deployment
         if rest(tools.book.of(chosen), tools.clock()) is None:
             return choices[at]

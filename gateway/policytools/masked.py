@@ -20,7 +20,10 @@ def masked(text: bytes) -> str:
     report = Report("")
     document = parse(text, report)
     lines = report.lines
-    masks = masks_by_line(lines) if document is None else structural(lines, document.keys, document.values)
+    if document is None:
+        masks = masks_by_line(lines)
+    else:
+        masks = structural(lines, document.keys, document.values, document.passed)
     shown, count = [], 0
     for number, line in enumerate(lines, 1):
         covered = merge([*masks.get(number, []), *in_comment(line)])

@@ -1,5 +1,6 @@
 """The cache of answers in Redis, for several gateways: compressed, and as good as empty while the store is away."""
 
+import asyncio
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ import orjson
 from gateway.errors import StoreAway
 from gateway.stores.cache import ENTRY_BYTES, Entry, Kept, Purge
 from gateway.stores.redis import PREFIX, RedisStore, call
-from gateway.stores.redis_wire import Refused, Reply, Wire, Word
+from gateway.stores.redis_wire import Refused, Reply, Wire
 from gateway.types import Usage
 
 USE = "cache"
@@ -18,6 +19,7 @@ KEYS = f"{PREFIX}cache:".encode()
 PLAIN, PACKED = b"p", b"z"  # how a body is written
 SMALL = 256  # bytes of a body that is not worth packing
 LEVEL = 1  # of zlib: the fastest
+NUMBERS = (float, int)
 HEAD_BYTES = 4096  # of a value that surely hold all but its body
 LENGTH = 2  # bytes that hold the length of the head
 SCANNED = 500  # keys looked at in one round trip
@@ -69,11 +71,10 @@ async def purged(wire: Wire, which: Purge) -> int:
         reply = cast("list[Reply]", await wire.send((b"SCAN", cursor, b"MATCH", KEYS + b"*", b"COUNT", SCANNED)))
         cursor, keys = cast("bytes", reply[0]), cast("list[bytes]", reply[1])
         if which != Purge():
-            heads = [wire.send((b"GETRANGE", key, 0, HEAD_BYTES - 1)) for key in keys]
-            keys = [key for key, head in zip(keys, heads, strict=True) if taken(await head, which)]
-        if keys:
-            words: list[Word] = [b"UNLINK", *keys]
-            count += cast("int", await wire.send(words))
+            heads = await asyncio.gather(*[wire.send((b"GETRANGE", key, 0, HEAD_BYTES - 1)) for key in keys])
+            keys = [key for key, head in zip(keys, heads, strict=True) if taken(head, which)]
+        gone = await asyncio.gather(*[wire.send((b"UNLINK", key)) for key in keys])  # a Cluster takes no two in one
+        count += sum(cast("list[int]", gone))
         if cursor == b"0":
             return count
 
@@ -101,11 +102,36 @@ def kept(value: Reply, now: float) -> Kept | None:
     try:
         head, how, body = split(value)
         stored, by, caller, route, model, usage, cost = orjson.loads(head)
-        whole = zlib.decompress(body) if how == PACKED else body
-        used = None if usage is None else Usage(*usage)
-        return Kept(Entry(whole, by, caller, route, model, used, cost), max(0.0, now - stored))
+        names = (by, caller, route, model)
+        if [type(one) for one in names] != [str] * len(names):
+            return None
+        if type(stored) not in NUMBERS or (cost is not None and type(cost) not in NUMBERS):
+            return None
+        return Kept(Entry(unpacked(how, body), *names, used(usage), cost), max(0.0, now - stored))
     except (ValueError, TypeError, zlib.error):
         return None
+
+
+def unpacked(how: bytes, body: bytes) -> bytes:
+    """A body, bounded as it was when it was packed; raises ValueError for one that is cut, and zlib.error."""
+    if how == PLAIN:
+        return body
+    if how != PACKED:
+        raise ValueError
+    packer = zlib.decompressobj()
+    whole = packer.decompress(body, ENTRY_BYTES + 1)
+    if not packer.eof or len(whole) > ENTRY_BYTES:
+        raise ValueError
+    return whole
+
+
+def used(usage: object) -> Usage | None:
+    """Tokens; raises TypeError for what is none."""
+    if usage is None:
+        return None
+    if not isinstance(usage, list) or not all(isinstance(one, int) for one in usage):
+        raise TypeError
+    return Usage(*usage)
 
 
 def split(value: Reply) -> tuple[bytes, bytes, bytes]:

@@ -2,16 +2,20 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector: TypeAlias = NDArray[np.float32]
+else:
+    Vector = object  # numpy is loaded where a route asks for it
 
 BYTES = 64 << 20  # of all vectors together
 MOST = 4096  # vectors of one partition: the oldest makes room
 OVERHEAD = 400  # bytes of a question beside its vector, and of a partition, about
 
-Vector = NDArray[np.float32]
 
 
 class Question(NamedTuple):
@@ -25,6 +29,8 @@ class Partition:
     """Questions that differ in nothing else, with vectors of length one side by side."""
 
     def __init__(self, dimensions: int) -> None:
+        import numpy as np  # only where a route asks for it: 20 MB and a tenth of a second
+
         self.vectors: Vector = np.zeros((1, dimensions), np.float32)
         self.questions: list[Question] = []
         self.next = 0  # row that the next question gets when all are taken
@@ -36,6 +42,8 @@ class Partition:
 
     def add(self, vector: Vector, question: Question) -> None:
         """One more question, in the place of the oldest where there are too many, or of itself."""
+        import numpy as np
+
         row = next((row for row, known in enumerate(self.questions) if known.key == question.key), None)
         if row is None and len(self.questions) < MOST:
             row = len(self.questions)
@@ -49,6 +57,8 @@ class Partition:
 
     def nearest(self, vector: Vector, signature: bytes, threshold: float) -> Iterator[tuple[float, bytes]]:
         """How alike other questions are and the keys of their answers, the nearest first."""
+        import numpy as np
+
         alike = self.vectors[: len(self.questions)] @ vector
         rows = np.flatnonzero(alike >= threshold)
         for row in rows[np.argsort(-alike[rows])]:
@@ -95,6 +105,8 @@ class Vectors:
 
 def unit(numbers: Sequence[float]) -> Vector | None:
     """A vector of length one; None for one that has no direction."""
+    import numpy as np
+
     vector = np.asarray(numbers, np.float32)
     length = float(np.linalg.norm(vector))
     return vector / length if np.isfinite(length) and length > 0 else None

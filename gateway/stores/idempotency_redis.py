@@ -43,11 +43,21 @@ class RedisOnce:
             raise
         if not isinstance(known, bytes):
             return None
+        if known[:1] not in (RUNNING, DONE) or len(known) <= DIGEST:
+            raise self.strange()
         if known[1 : 1 + DIGEST] != claim.digest:
             raise reused()
         if known[:1] == RUNNING:
             raise in_use()
-        return unpacked(known)
+        try:
+            return unpacked(known)
+        except (ValueError, TypeError, AttributeError) as exc:
+            raise self.strange() from exc
+
+    def strange(self) -> StoreAway:
+        """The error for a value that we cannot read: it is as if there were no store."""
+        self.store.missed(USE)
+        return StoreAway("The shared store holds something else than an answer under this key.")
 
     async def finish(self, claim: Claim, answer: Replay | None) -> None:
         """Keep the answer of a claim for a day, or free its key."""
@@ -71,9 +81,11 @@ def packed(claim: Claim, answer: Replay) -> bytes:
 
 
 def unpacked(value: bytes) -> Replay:
-    """The answer in it."""
+    """The answer in it; raises ValueError, TypeError or AttributeError where there is none."""
     begin = 1 + DIGEST + LENGTH
     end = begin + int.from_bytes(value[begin - LENGTH : begin], "big")
     status, headers = cast("tuple[int, list[list[str]]]", orjson.loads(value[begin:end]))
+    if not isinstance(status, int):
+        raise TypeError
     named = tuple((name.encode("latin-1"), text.encode("latin-1")) for name, text in headers)
     return Replay(status, named, value[end:])

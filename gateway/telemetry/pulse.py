@@ -86,7 +86,7 @@ def counted(records: Sequence[Record], at: float) -> Tick:
     return Tick(
         at,
         len(records),
-        sum([record.outcome not in WELL for record in records]),
+        sum([failed(record) for record in records]),
         sum([usage.prompt for usage in usages]),
         sum([usage.completion for usage in usages]),
         sum([record.cost or 0.0 for record in records]),
@@ -95,6 +95,13 @@ def counted(records: Sequence[Record], at: float) -> Tick:
         quantile(ttfts, 0.95),
         sum([record.cache == "hit" for record in records]),
     )
+
+
+def failed(record: Record) -> bool:
+    """Whether somebody but the caller is at fault that a request was not answered whole."""
+    if record.outcome == "rejected":
+        return record.error_type.startswith("gateway_")
+    return record.outcome not in WELL
 
 
 def quantile(ordered: Sequence[float], share: float) -> float | None:

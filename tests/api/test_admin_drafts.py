@@ -85,6 +85,12 @@ def test_explain_of_an_unknown_model_is_a_404_that_says_so(admin: Admin) -> None
     assert (status, found["code"], "gpt-9" in found["detail"]) == (404, "model_not_found", True)
 
 
+@pytest.mark.parametrize("number", [10**30, -(10**30), 1e308])
+def test_number_of_any_size_is_explained(admin: Admin, number: float) -> None:
+    status, _ = admin.post("/admin/policy/explain", {"request": {**ASKED, "seed": number, "metadata": {"n": number}}})
+    assert status in (200, 400)
+
+
 @pytest.mark.parametrize("body", [None, {}, {"text": 3}, {"text": "x", "more": 1}, []])
 def test_body_that_does_not_fit_is_a_problem_document(admin: Admin, body: object) -> None:
     status, found = admin.post("/admin/policy/check", body)

@@ -102,6 +102,24 @@ def test_nobody_who_follows_holds_anything_up(admin: Admin) -> None:
     assert broadcast.followers == set()
 
 
+@pytest.mark.parametrize("steps", [0, 1])
+def test_follower_that_goes_leaves_nothing_behind(admin: Admin, steps: int) -> None:
+    async def run() -> None:
+        stream = admin.gateway.broadcast.follow(ALL)
+        for _ in range(steps):
+            await anext(stream)
+        waiting = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+        await stream.aclose()
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert admin.gateway.broadcast.followers == set()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("topics", ["", "nothing", "pulse,pulse"])
 def test_odd_topics_are_no_error(admin: Admin, topics: str) -> None:
     admin.gateway.broadcast.close()

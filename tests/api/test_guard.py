@@ -39,6 +39,7 @@ def ask(
     client: Any = LOCAL,
     hosts: Iterable[str] = (),
     ours: str = KEY,
+    fetch: tuple[str | None, str | None] = (None, None),
 ) -> tuple[int, Any]:
     """The status, and the body as far as there is one."""
     sent: list[Message] = []
@@ -50,6 +51,7 @@ def ask(
         return {"type": "http.request", "body": b""}
 
     pairs = {"host": host, "authorization": key, "origin": origin}
+    pairs |= {"sec-fetch-site": fetch[0], "sec-fetch-mode": fetch[1]}
     headers = [
         (name.encode(), value.encode("latin-1", "replace")) for name, value in pairs.items() if value is not None
     ]
@@ -61,7 +63,7 @@ def ask(
     return status, orjson.loads(sent[1]["body"]) if len(sent) > 1 else None
 
 
-PATHS = ("/metrics", "/admin/policy", "/metrics/../admin/policy", "/")
+PATHS = ("/metrics", "/admin/policy", "/metrics/../admin/policy", "/", "/console/main.js", "/console")
 PEERS = (LOCAL, ("::1", 1), None, REMOTE, ("testclient", 1), ("::ffff:203.0.113.9", 1))
 KEYS = (None, "", KEY, f"Basic {KEY}", "Bearer wrong", f"{BEARER}x", f"Bearer  {KEY}", BEARER)
 
@@ -79,13 +81,22 @@ def test_every_combination_is_let_through_only_when_the_contract_says_so(method:
             expected = 204
         elif host not in ("localhost:4081", "127.0.0.1", "[::1]:4081"):
             expected = 421
-        elif free:
+        elif free or (method in ("GET", "HEAD") and path in ("/", "/console/main.js")):
             expected = 204
         elif key != BEARER:
             expected = 401
         else:
             expected = 204 if origin in (None, f"http://{host}") else 403
         assert ask(method, path, host, key, origin, client)[0] == expected, (path, client, key, origin)
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_page_of_another_origin_reads_nothing_through_a_browser_of_this_machine(site: str) -> None:
+    for mode in ("cors", "no-cors"):
+        assert ask(path="/admin/events", fetch=(site, mode))[0] == 403
+    assert ask(path="/", fetch=(site, "navigate"))[0] == 204
+    assert ask(path="/admin/events", fetch=("same-origin", "cors"))[0] == 204
+    assert ask(path="/admin/policy", fetch=("none", "navigate"))[0] == 204
 
 
 def test_configured_admin_host_is_one_of_ours() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.api.server import GONE
 from gateway.errors import StoreAway
-from gateway.stores.idempotency import Claim, Replay
+from gateway.stores.idempotency import Claim, MemoryOnce, Replay
 from tests.api.test_chat import Call, rig
 from tests.engine.fakes import Rig, finish, text, whole
 from tests.engine.virtual_time import run
@@ -128,6 +128,54 @@ class Away:
 
     async def finish(self, claim: Claim, answer: Replay | None) -> None:
         raise AssertionError("nothing was claimed")
+
+
+class Late(MemoryOnce):
+    """A store that does what it was asked when nobody waits for its answer any more."""
+
+    async def begin(self, claim: Claim) -> Replay | None:
+        await super().begin(claim)
+        raise StoreAway("late", asked=True)
+
+
+def test_claim_that_came_too_late_is_ended_with_its_request() -> None:
+    async def scenario() -> None:
+        of, late = rig(), Late()
+        object.__setattr__(of.tools.keeping, "once", late)
+        first = await asked(of)
+        assert headers_of(first)[b"x-idempotency"] == b"unavailable"
+        object.__setattr__(of.tools.keeping, "once", on_time := MemoryOnce())
+        on_time.known = late.known
+        again = await asked(of)
+        assert (again.status, again.said) == (200, first.said)
+        assert headers_of(again)[b"idempotent-replayed"] == b"true"
+        assert b"x-idempotency" not in headers_of(again)
+        assert of.calls == {"a": 1}
+
+    run(scenario())
+
+
+class Slow(MemoryOnce):
+    """A store that has done what it was asked a second before it says so."""
+
+    async def begin(self, claim: Claim) -> Replay | None:
+        found = await super().begin(claim)
+        await asyncio.sleep(1.0)
+        return found
+
+
+def test_caller_who_hangs_up_while_the_key_is_claimed_may_use_it_again() -> None:
+    async def scenario() -> None:
+        of = rig()
+        object.__setattr__(of.tools.keeping, "once", Slow())
+        task = asyncio.create_task(asked(of))
+        await asyncio.sleep(0.5)
+        task.cancel(GONE)
+        await asyncio.wait([task])
+        assert (await asked(of)).status == 200
+        assert [record.outcome for record in of.watcher.records] == ["client_cancelled", "success"]
+
+    run(scenario())
 
 
 def test_request_is_done_without_the_store_and_says_so() -> None:

@@ -68,6 +68,12 @@ TEXTS = [
     f"version: 1\nbackends:\n  - api_key: {CANARY}\n  - {CANARY}\n",
     f"version: 1\nbackends:\n  gpu: {CANARY}\n",
     f"version: 1\napi_key: {CANARY}\nbackends: {{}}\n",
+    GOOD.replace(f"api_key: {CANARY}", "api_key: other\n    api_key: twin-canary-1"),
+    GOOD + "backends: {a: {api_key: twin-canary-2}}\nbackends: {b: {api_key: twin-canary-3}}\n",
+    GOOD.replace(f"api_key: {CANARY}", "? [a, twin-canary-4]\n    : twin-canary-5"),
+    GOOD.replace("http://10.0.0.5:8000", "http://user:p@twin-canary-6@gpu"),
+    GOOD.replace("http://10.0.0.5:8000", "http://user:p/twin-canary-7@gpu"),
+    GOOD.replace("http://10.0.0.5:8000", "http://gpu:80/v1?token=twin-canary-8"),
     f"x: &k {CANARY}\nversion: 1\nbackends:\n  gpu: {{provider: vllm, api_key: *k, headers: {{x: *k}}, x: *k}}\n",
 ]
 

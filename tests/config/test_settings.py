@@ -77,6 +77,11 @@ def test_an_empty_variable_counts_as_unset() -> None:
         ("GATEWAY_PORT", "65536"),
         ("GATEWAY_PORT", "٣"),
         ("GATEWAY_ADMIN_PORT", "4081.0"),
+        ("GATEWAY_DRAIN_SECONDS", "901"),
+        ("GATEWAY_DRAIN_SECONDS", "soon"),
+        ("GATEWAY_DRAIN_ACCEPT_SECONDS", "-1"),
+        ("GATEWAY_DRAIN_ACCEPT_SECONDS", "61"),
+        ("GATEWAY_HEALTH_CHECKS", "maybe"),
         ("GATEWAY_LOG_LEVEL", "loud"),
         ("GATEWAY_LOG_FORMAT", "xml"),
         ("GATEWAY_LOG_SAMPLE", "1.1"),
@@ -95,3 +100,10 @@ def test_a_variable_that_cannot_be_used_is_refused_by_name(name: str, value: str
 
 def test_the_admin_key_is_not_in_the_repr() -> None:
     assert "canary" not in repr(Settings.from_env({"GATEWAY_ADMIN_KEY": "canary"}))
+
+
+def test_how_the_gateway_ends_and_looks_after_servers_can_be_set() -> None:
+    usual, own = Settings.from_env({}), {"GATEWAY_DRAIN_SECONDS": "0.5", "GATEWAY_DRAIN_ACCEPT_SECONDS": "0"}
+    assert (usual.drain_accept_seconds, usual.drain_seconds, usual.health_checks) == (5.0, 120.0, True)
+    settings = Settings.from_env({**own, "GATEWAY_HEALTH_CHECKS": "OFF"})
+    assert (settings.drain_accept_seconds, settings.drain_seconds, settings.health_checks) == (0.0, 0.5, False)

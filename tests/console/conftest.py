@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.console.gateways import MARKUP, Seen, ask, crowded, hostile_world, serving
+from tests.console.gateways import MARKUP, Seen, ask, crowded, hostile_world, own_address, serving
 from tests.process import GatewayProcess
 from tests.world import World
 
@@ -42,6 +42,17 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway with many backends."""
     directory: Path = tmp_path_factory.mktemp("crowd")
     with serving(crowded(), directory) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
+    """A gateway that a browser reaches as one of another machine does: by an address that is not the loopback's."""
+    address = own_address()
+    if not address:
+        pytest.skip("This machine has no address but the loopback's")
+    directory: Path = tmp_path_factory.mktemp("away")
+    with serving(crowded(), directory, GATEWAY_ADMIN_HOST=address) as gateway:
         yield gateway
 
 

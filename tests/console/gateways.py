@@ -1,6 +1,7 @@
 """Gateways for a browser to look at: with text that would run as markup, and with many backends."""
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,12 +59,24 @@ def hostile_world(directory: Path) -> Iterator[tuple[World, GatewayProcess]]:
 
 
 @contextmanager
-def serving(policy: dict[str, Any], directory: Path) -> Iterator[GatewayProcess]:
+def serving(policy: dict[str, Any], directory: Path, **env: str) -> Iterator[GatewayProcess]:
     """A gateway of its own with that policy."""
     file = directory / "odd.yaml"
     file.write_text(json.dumps(policy, indent=1))
-    with GatewayProcess("serve", "--policy", str(file), env={"GATEWAY_STATE_DIR": str(directory / "state")}) as gateway:
+    env = {"GATEWAY_STATE_DIR": str(directory / "state"), **env}
+    with GatewayProcess("serve", "--policy", str(file), env=env) as gateway:
         yield gateway
+
+
+def own_address() -> str:
+    """An address of this machine by which it does not know itself; nothing where it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            return ""
+        found: str = sock.getsockname()[0]
+    return "" if found.startswith("127.") else found
 
 
 def ask(
@@ -86,7 +99,13 @@ class Seen:
         self.expected: tuple[str, ...] = ()
 
     def open(
-        self, gateway: GatewayProcess, where: str = "", width: int = 1280, scheme: Any = "light", key: str = ""
+        self,
+        gateway: GatewayProcess,
+        where: str = "",
+        width: int = 1280,
+        scheme: Any = "light",
+        key: str = "",
+        state: str = "on",
     ) -> Page:
         """A page of the console, in a context of its own; with the admin key where one is given."""
         context = self.browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
@@ -98,7 +117,7 @@ class Seen:
         if key:
             page.add_init_script(f"sessionStorage.setItem('llama-gateway-admin-key', {json.dumps(key)})")
         page.goto(f"{gateway.admin}/#/{where}")
-        page.locator("#live[data-state=on]").wait_for()
+        page.locator(f"#live[data-state={state}]").wait_for()
         return page
 
     def dismiss(self, dialog: Dialog) -> None:

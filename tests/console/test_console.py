@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.console.gateways import BACKENDS, MARKUP, PAINT, WIRE, Seen, ask
 from tests.process import ADMIN_KEY, GatewayProcess
@@ -184,3 +184,55 @@ def test_first_page_is_small_and_painted(look: Seen, odd: Odd) -> None:
     page = look.open(odd[1])
     assert page.evaluate(PAINT) > 0
     assert page.evaluate(WIRE) <= 150_000
+
+
+def test_from_another_machine_everything_asks_for_the_key_and_then_works(look: Seen, away: GatewayProcess) -> None:
+    look.expected = ("401",)
+    page = look.open(away, "policy", state="key")
+    dialog = page.get_by_role("dialog")
+    for key, said in (("wrong", "does not take that key"), ("wrong-again", "does not take that key")):
+        dialog.get_by_label("Key").fill(key)
+        dialog.get_by_role("button", name="Use this key").click()
+        expect(dialog).to_contain_text(said)
+    dialog.get_by_label("Key").fill(ADMIN_KEY)
+    dialog.get_by_role("button", name="Use this key").click()
+    expect(page.get_by_role("region", name="The file", exact=True)).to_contain_text("version")
+    expect(page.locator("#live")).to_have_attribute("data-state", "on", timeout=2_000)
+    page.get_by_role("link", name="Requests").click()
+    with page.expect_download() as told:
+        page.get_by_role("button", name="Export").click()
+    assert told.value.suggested_filename == "requests.jsonl"
+
+
+def test_without_the_key_another_machine_is_told_so(look: Seen, away: GatewayProcess) -> None:
+    look.expected = ("401",)
+    page = look.open(away, "backends", state="key")
+    page.keyboard.press("Escape")
+    expect(page.locator("#notice")).to_contain_text("needs the admin key")
+
+
+def test_request_that_is_not_kept_is_said_to_be_gone(look: Seen, odd: Odd) -> None:
+    look.expected = ("404",)
+    page = look.open(odd[1], "requests/req_nobody")
+    expect(page.locator("main")).to_contain_text("No request 'req_nobody'")
+    expect(page.locator("main")).not_to_contain_text("Loading")
+
+
+def test_story_that_comes_late_does_not_replace_the_page_that_is_shown(look: Seen, odd: Odd) -> None:
+    id = ask(odd[1], "failover").headers["x-request-id"]
+    page = look.open(odd[1], "requests")
+    held: list[Route] = []
+    page.route(f"**/admin/requests/{id}", held.append)
+    page.evaluate(f"location.hash = '/requests/{id}'")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Request")
+    page.get_by_role("link", name="Backends").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Backends")
+    with page.expect_response(f"**/admin/requests/{id}"):
+        held[0].continue_()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Backends")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_name_of_the_page_is_seen_on_a_phone(look: Seen, odd: Odd, name: str) -> None:
+    expect(look.open(odd[1], name, 375).locator("nav a[aria-current=page]")).to_be_in_viewport(ratio=0.95)

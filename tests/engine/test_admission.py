@@ -40,7 +40,10 @@ def test_least_important_are_refused_first_as_requests_in_flight_grow(in_flight:
     assert taken(in_flight) == list(CLASSES[:count])
 
 
-@pytest.mark.parametrize(("lag", "count"), [(0.05, 4), (0.065, 3), (0.085, 2), (0.097, 1), (0.49, 1), (0.51, 0), (9.0, 0)])
+LAGS = [(0.05, 4), (0.065, 3), (0.085, 2), (0.097, 1), (0.49, 1), (0.51, 0), (9.0, 0)]
+
+
+@pytest.mark.parametrize(("lag", "count"), LAGS)
 def test_least_important_are_refused_first_as_the_event_loop_lags(lag: float, count: int) -> None:
     assert taken(0, lag) == list(CLASSES[:count])
 

@@ -314,6 +314,18 @@ def test_route_that_keeps_several_answers_asks_until_it_has_them() -> None:
     run(scenario())
 
 
+def test_one_of_several_answers_is_enough_for_who_wants_only_what_is_kept() -> None:
+    async def scenario() -> None:
+        of = rig(SLOW, answers=3)
+        await later(0.0, of)
+        assert (await later(0.0, of, cache=CacheControl(only_if_cached=True)))[0].cache == "hit"
+        with pytest.raises(errors.NotCached):
+            await later(0.0, of, cache=CacheControl(only_if_cached=True), body={**BODY, "top_p": 0.5})
+        assert of.calls == {"a": 1}
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("fields", [{"temperature": 0}, {"temperature": 0.0}, {"seed": 7}])
 def test_request_with_one_answer_only_has_one_kept(fields: Json) -> None:
     async def scenario() -> None:

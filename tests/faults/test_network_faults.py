@@ -18,7 +18,7 @@ from tests.faults.proxy import Deaf, Proxy, Weather, closed_url
 from tests.faults.runner import PATIENCE, Stage
 
 SCALE = 0.05
-MANY = 40  # streams at once
+MANY = 200  # streams at once
 RESET_AFTER = 4000  # bytes, in the middle of an answer
 WEATHERS = {
     "late": Weather(latency=0.3 * SCALE, jitter=0.4 * SCALE),

@@ -90,7 +90,8 @@ def slope(looks: list[Look]) -> float:
     ids=["short", "ten-minutes", "half-an-hour"],
 )
 def test_gateway_under_faults_loses_nothing_and_grows_no_further(tmp_path: Path, seconds: int) -> None:
-    plain, failed, looks, broken = 0, [], [], []
+    plain, failed, broken = 0, [], []
+    looks: list[Look] = []
     with Background() as background:
         stage = background.run(staged(CELLS, tmp_path))
         try:

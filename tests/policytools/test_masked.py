@@ -42,6 +42,21 @@ def test_old_key_in_a_comment_is_covered() -> None:
         assert "gsk_" not in masked(f"{OPEN}{comment}\n".encode())
 
 
+def test_what_stands_behind_a_name_the_second_time_is_covered() -> None:
+    for twice in ("api_key: sk-other, api_key: hunter2", "api_key: sk-other, ? [a, b] : hunter2"):
+        assert "hunter2" not in masked(OPEN.replace("provider: vllm", f"provider: vllm, {twice}").encode())
+
+
+def test_credentials_anywhere_in_an_address_are_covered() -> None:
+    for address in ("http://root:a@hunter2@h/v1", "http://root:a/hunter2@h/v1", "http://h:80/v1?key=hunter2"):
+        assert "hunter2" not in masked(OPEN.replace("http://127.0.0.1:9", address).encode())
+
+
+def test_address_without_credentials_is_shown() -> None:
+    for address in ("https://h/v4/accounts/1/ai/run/@cf/meta", "http://h:8000/v1/@x", "http://[::1]:8000"):
+        assert address in masked(OPEN.replace("http://127.0.0.1:9", address).encode())
+
+
 @given(LETTERS)
 def test_broken_text_shows_no_credential_either(secret: str) -> None:
     broken = (

@@ -31,7 +31,7 @@ def test_only_the_models_that_a_caller_may_use_are_asked() -> None:
 
 
 def test_a_caller_who_may_use_none_of_a_routes_models_is_forbidden_to() -> None:
-    with pytest.raises(Forbidden, match="caller 'search' may not use.*Ask for access"):
+    with pytest.raises(Forbidden, match=r"caller 'search' may not use.*Ask for access"):
         planned(route(SMALL, LARGE), "huge")
     with pytest.raises(Forbidden):
         planned(route(SMALL, LARGE))

@@ -83,7 +83,9 @@ def merely_full(view: View, out: Mapping[int, Rejection]) -> set[int]:
     """The places of those that nothing but their being full is against."""
     full = {place for place in out if out[place].code == "busy"}
     return {
-        place for place in full if {each.code for each in FILTERS if each.check(view.case(place)) is not None} == {"busy"}
+        place
+        for place in full
+        if {each.code for each in FILTERS if each.check(view.case(place)) is not None} == {"busy"}
     }
 
 

@@ -155,6 +155,32 @@ def test_store_that_is_away_is_told_at_the_beginning_and_not_at_the_end(own_redi
     asyncio.run(in_redis(own_redis, scenario))
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"x",
+        b"something else",
+        b"x" + claim().digest + claim().token,
+        b"d" + claim().digest,
+        b"d" + claim().digest + b"\0\0\0\2[]",
+        b"d" + claim().digest + b"\0\0\0\3[1]",
+        b"d" + claim().digest + b'\0\0\0\x08["a",[]]',
+        b"d" + claim().digest + b"\0\0\0\x09[200,[5]]",
+        b"d" + claim().digest + b"\0\0\0\x0d[200,[[1,2]]]",
+        b"d" + claim().digest + b"\xff\xff\xff\xff[200,",
+    ],
+)
+def test_value_in_redis_that_is_not_ours_is_as_a_store_that_is_away(redis_server: RedisServer, value: bytes) -> None:
+    async def scenario(store: RedisStore) -> None:
+        await store.command("SET", KEYS + claim().key, value)
+        with pytest.raises(StoreAway):
+            await RedisOnce(store).begin(claim())
+        assert store.fallbacks["idempotency"] == 1
+
+    asyncio.run(in_redis(redis_server, scenario))
+
+
 @given(st.integers(100, 599), st.lists(st.tuples(st.binary(max_size=5), st.binary(max_size=5))), st.binary())
 def test_packing_loses_nothing(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     answer = Replay(status, tuple(headers), body)

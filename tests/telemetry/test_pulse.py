@@ -28,6 +28,15 @@ def test_caller_that_hangs_up_is_nobodys_failure() -> None:
     assert pulse.tick(1.0).failures == 0
 
 
+def test_callers_own_mistake_is_no_failure_and_the_gateways_own_is_one() -> None:
+    pulse = Pulse()
+    for error in ("caller_unknown_model", "caller_rate_limited", "policy_nothing_fits"):
+        pulse.answered(record(outcome="rejected", error_type=error))
+    assert pulse.tick(1.0).failures == 0
+    pulse.answered(record(outcome="rejected", error_type="gateway_store"))
+    assert pulse.tick(2.0).failures == 1
+
+
 def test_times_to_the_first_token_are_kept_for_deployments_of_the_policy_alone() -> None:
     pulse = Pulse()
     pulse.answered(record(ttft=0.5))
