@@ -45,8 +45,8 @@ def load_readings(live: LivePolicy, book: StatsBook) -> Iterator[Reading]:
             continue
         for signal, value in (("running", load.running), ("waiting", load.waiting), ("kv_usage", load.kv_usage)):
             labels = (("backend", deployment.backend), ("model", deployment.model), ("signal", signal))
-            load = "Requests, and share of the cache in use, by the server."
-            yield Reading("gateway_backend_load", load, labels, value)
+            told = "Requests, and share of the cache in use, by the server."
+            yield Reading("gateway_backend_load", told, labels, value)
 
 
 def route_readings(live: LivePolicy, book: StatsBook) -> Iterator[Reading]:

@@ -65,7 +65,7 @@ class Cached:
         self.answer.cache = "miss"
         found = await self.keeping.cache.get(self.keys)
         good = [kept for kept in found if kept is not None and self.good(kept)]
-        if len(good) < len(found):
+        if len(good) < len(found) and not (good and control.only_if_cached):
             pairs = zip(self.keys, found, strict=True)
             self.free = [key for key, kept in pairs if kept is None or not self.good(kept)]
             return None if rules.semantic is None else await self.alike(rules.semantic)

@@ -17,7 +17,6 @@ MOST = 4096  # vectors of one partition: the oldest makes room
 OVERHEAD = 400  # bytes of a question beside its vector, and of a partition, about
 
 
-
 class Question(NamedTuple):
     """What is known of a question that was answered: what its text must share with another, and its answer's key."""
 
