@@ -31,8 +31,8 @@ from gateway.telemetry.requests import RequestLog
 from gateway.types import Json
 
 ABOUT = (
-    "Reads from this machine are free. Everything else needs the admin key as `Authorization: Bearer KEY`. Errors are "
-    "problem documents (RFC 9457)."
+    "Reads from this machine, `/metrics` and the console's files are free. Everything else needs the admin key as "
+    "`Authorization: Bearer KEY`. Errors are problem documents (RFC 9457)."
 )
 
 

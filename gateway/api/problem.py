@@ -29,6 +29,7 @@ def speak_problems(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(GatewayError, on_ours)
+    app.add_exception_handler(Exception, on_defect)
 
 
 async def on_http(request: Request, error: Exception) -> Response:
@@ -52,3 +53,8 @@ async def on_ours(request: Request, error: Exception) -> Response:
     """One of our own errors."""
     assert isinstance(error, GatewayError)
     return refusal(error.status, error.message, code=error.code)
+
+
+async def on_defect(request: Request, error: Exception) -> Response:
+    """Whatever should not have happened; the server logs it after this."""
+    return refusal(500, "The gateway has a defect here. Its log has the reason; please report it.")

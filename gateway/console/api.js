@@ -10,9 +10,14 @@ export class Refused extends Error {
   }
 }
 
+let wake = () => {}; // whoever waits to connect again tries at once
+
 export const key = {
   get: () => sessionStorage.getItem(KEPT),
-  set: (value) => sessionStorage.setItem(KEPT, value),
+  set: (value) => {
+    sessionStorage.setItem(KEPT, value);
+    wake();
+  },
   forget: () => sessionStorage.removeItem(KEPT),
 };
 
@@ -36,6 +41,18 @@ export async function post(path, body) {
   return json(await fetch(path, { method: "POST", headers: headers({ "content-type": "application/json" }), body: JSON.stringify(body ?? {}) }));
 }
 
+/** Saves the answer to a GET as a file; a link could not send the key. */
+export async function save(path, name) {
+  const answer = await fetch(path, { headers: headers(), cache: "no-cache" });
+  if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => null));
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await answer.blob());
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  return true;
+}
+
 /** Follows topics until it is closed: `told(topic, body)` for each event, `state(on)` when the connection comes or goes.
 
 A stream of fetch and not an EventSource, which could not send the key. */
@@ -44,6 +61,7 @@ export function follow(topics, told, state) {
   (async () => {
     let wait = 500;
     while (!stop.signal.aborted) {
+      let now = "lost";
       try {
         const answer = await fetch(`/admin/events?topics=${topics.join(",")}`, { headers: headers(), signal: stop.signal, cache: "no-store" });
         if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => null));
@@ -52,11 +70,11 @@ export function follow(topics, told, state) {
         await read(answer.body, told);
       } catch (error) {
         if (stop.signal.aborted) return;
-        if (error instanceof Refused) state(error.status === 401 ? "key" : "lost");
+        if (error instanceof Refused && error.status === 401) now = "key";
       }
       if (stop.signal.aborted) return;
-      state("lost");
-      await new Promise((done) => setTimeout(done, wait));
+      state(now);
+      await new Promise((done) => { wake = done; setTimeout(done, wait); });
       wait = Math.min(wait * 2, 10000);
     }
   })();

@@ -1,6 +1,6 @@
 // Which page is shown, the key, and whether news come in.
 
-import { follow, get, key, post, Refused } from "./api.js";
+import { follow, get, key, post, Refused, save } from "./api.js";
 import { fill, h, say } from "./dom.js";
 import * as overview from "./pages/overview.js";
 
@@ -20,7 +20,7 @@ const noticed = document.getElementById("notice");
 const dialog = document.getElementById("key-dialog");
 const input = document.getElementById("key-input");
 const keyError = document.getElementById("key-error");
-let shown = { close() {} }, turn = 0;
+let shown = { close() {} }, turn = 0, asking = null;
 
 function notice(text, bad) {
   fill(noticed, text ? h("p", { class: bad ? "bad" : null, role: bad ? "alert" : null }, text) : null);
@@ -35,17 +35,21 @@ function keyed() {
   say(document.getElementById("key-button"), key.get() ? "Admin key: set" : "Admin key");
 }
 
-/** Ask for the key in a form; whether one was given. */
+/** Ask for the key in a form, once for all who want it; whether one was given. */
 function askKey(why) {
-  say(keyError, why ?? "");
-  input.value = "";
-  dialog.showModal();
-  return new Promise((done) => dialog.addEventListener("close", () => done(dialog.returnValue === "given"), { once: true }));
+  asking ??= new Promise((done) => {
+    say(keyError, why ?? "");
+    input.value = dialog.returnValue = "";
+    dialog.addEventListener("close", () => { asking = null; done(dialog.returnValue === "given"); }, { once: true });
+    dialog.showModal();
+  });
+  return asking;
 }
 
 /** Do something that may need the key: ask for it, do it again, say what went wrong; undefined when it was not done. */
 async function act(work) {
   for (;;) {
+    const used = key.get();
     try {
       return await work();
     } catch (error) {
@@ -57,19 +61,24 @@ async function act(work) {
         notice(error.message, true);
         return undefined;
       }
-      const had = key.get() !== null;
-      key.forget();
-      keyed();
-      if (!(await askKey(had ? "The gateway does not take that key." : ""))) return undefined;
+      if (key.get() === used) {
+        key.forget();
+        keyed();
+        if (await askKey(used === null ? "" : "The gateway does not take that key.")) continue;
+        notice("That needs the admin key.", true);
+        return undefined;
+      }
+      if (asking !== null && !(await asking)) return undefined; // somebody else's answer took the key, and asks for another
     }
   }
 }
 
-const context = { get, post, act, notice, go: (where) => { location.hash = where; } };
+const context = { get, post, save, act, notice, go: (where) => { location.hash = where; } };
 
 function links(current) {
-  fill(document.getElementById("nav"), PAGES.map(([name, title]) =>
+  const nav = fill(document.getElementById("nav"), PAGES.map(([name, title]) =>
     h("a", { href: `#/${name}`, "aria-current": name === current ? "page" : null }, title)));
+  nav.querySelector("[aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
 }
 
 async function show(focus) {
@@ -81,8 +90,13 @@ async function show(focus) {
   notice("");
   links(page[0]);
   document.title = `${page[1]} · Llama Gateway`;
-  const module = await page[2]();
+  const module = await page[2]().catch(() => null);
   if (mine !== turn) return;
+  if (module === null) {
+    fill(main);
+    notice("The gateway does not answer. Is it running?", true);
+    return;
+  }
   fill(main);
   const made = module.show(main, context, rest);
   const stop = follow([...new Set([...made.topics, "policy"])], (topic, body) => made.told(topic, body), state);

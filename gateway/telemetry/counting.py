@@ -113,7 +113,7 @@ class Counter(Family[Count]):
     def collect(self) -> Iterator[CounterMetricFamily]:
         """All series."""
         family = CounterMetricFamily(self.name, self.help, labels=self.labels)
-        for values, child in list(self.children.items()):
+        for values, child in self.children.copy().items():  # one step, in which no child can come
             family.add_metric(values, child.value)
         yield family
 
@@ -134,6 +134,6 @@ class Histogram(Family[Spread]):
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """All series."""
         family = HistogramMetricFamily(self.name, self.help, labels=self.labels)
-        for values, child in list(self.children.items()):
+        for values, child in self.children.copy().items():
             family.add_metric(values, child.buckets(), child.sum)
         yield family

@@ -50,7 +50,7 @@ def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     """A gateway that a browser reaches as one of another machine does: by an address that is not the loopback's."""
     address = own_address()
     if not address:
-        pytest.skip("This machine has no address but the loopback's")
+        pytest.skip("this machine has no address but the loopback's")
     directory: Path = tmp_path_factory.mktemp("away")
     with serving(crowded(), directory, GATEWAY_ADMIN_HOST=address) as gateway:
         yield gateway

@@ -5,8 +5,11 @@ import os
 import re
 import shlex
 import shutil
+import ssl
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import yaml
 from gateway.config import settings
 from tests.deploy.dockerfile import copied, environment, of, steps
 from tests.deploy.queries import ROOT
+from tests.fleet.test_doctor_reach import certificate
 from tests.process import GatewayProcess
 
 DEPLOY = ROOT / "deploy"
@@ -81,6 +85,31 @@ def test_steps_of_the_image_make_a_gateway_that_its_health_check_finds_well(tmp_
         models = httpx.get(f"{url}/v1/models", headers={"authorization": f"Bearer {APP_KEY}"}).json()
         assert "llama-3.1-8b-instruct" in {row["id"] for row in models["data"]}
         assert httpx.get(f"{url}/v1/models").status_code == 401
+
+
+class Well(BaseHTTPRequestHandler):
+    """A server that is well at one path alone."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/livez" else 404)
+        self.end_headers()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_health_check_speaks_as_the_gateway_listens(tmp_path: Path, tls: bool) -> None:
+    with HTTPServer(("127.0.0.1", 0), Well) as server:
+        env = {"GATEWAY_PORT": str(server.server_port)}
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate(tmp_path, "DNS:gateway.example"))
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            env["GATEWAY_TLS_CERT"] = "/run/secrets/cert.pem"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        _, check = of(STEPS, FINAL, "HEALTHCHECK")[0].split("CMD ")
+        words = [sys.executable, *json.loads(check)[1:]]
+        assert subprocess.run(words, env=env, timeout=30, check=False).returncode == 0
+        server.shutdown()
+    assert subprocess.run(words, env=env, timeout=30, check=False, stderr=subprocess.DEVNULL).returncode != 0
 
 
 def test_image_is_made_from_the_lock_in_two_stages_and_runs_as_nobody() -> None:

@@ -90,13 +90,18 @@ class Stage:
                 await self.collect()
         return list(self.fresh.values())
 
-    async def forget(self) -> None:
-        """Take the records of raw requests, which have no reply here, for checked; nothing is in flight after that."""
+    async def forget(self, least: int = 0) -> None:
+        """Take the records of raw requests, which have no reply here, for checked; nothing is in flight after that.
+
+        There are so many of them, or more.
+        """
         async with asyncio.timeout(PATIENCE):
             while await self.in_flight():
                 await asyncio.sleep(0.02)
-        await self.collect()
-        raw = self.fresh.keys() - {reply.id for reply in self.replies}
+            await self.collect()
+            while len(raw := self.fresh.keys() - {reply.id for reply in self.replies}) < least:
+                await asyncio.sleep(0.02)
+                await self.collect()
         self.known |= raw
         self.checked += len(raw)
         self.fresh = {id: row for id, row in self.fresh.items() if id not in raw}

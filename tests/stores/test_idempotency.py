@@ -170,6 +170,7 @@ def test_store_that_is_away_is_told_at_the_beginning_and_not_at_the_end(own_redi
         b"d" + claim().digest + b"\0\0\0\x0d[200,[[1,2]]]",
         b"d" + claim().digest + b"\xff\xff\xff\xff[200,",
     ],
+    ids=range(11),
 )
 def test_value_in_redis_that_is_not_ours_is_as_a_store_that_is_away(redis_server: RedisServer, value: bytes) -> None:
     async def scenario(store: RedisStore) -> None:

@@ -83,7 +83,7 @@ export function show(main, context) {
     fill(spent,
       h("p", { class: "dim small" }, `${found.first} to ${found.last} (UTC).`),
       found.rows.length
-        ? plainTable("Spending", [by.value, "Requests", "Read", "Written", "Cost", "Own hardware", "Estimated"], [...found.rows.slice(0, 200).map((row) => cells(row, String(row[found.by] ?? "–"))), cells(found.total, "All")], ["", "num mid", "num wide", "num wide", "num", "num mid", "num wide"])
+        ? plainTable("Spending", [found.by[0].toUpperCase() + found.by.slice(1), "Requests", "Read", "Written", "Cost", "Own hardware", "Estimated"], [...found.rows.slice(0, 200).map((row) => cells(row, String(row[found.by] ?? "–"))), cells(found.total, "All")], ["", "num mid", "num wide", "num wide", "num", "num mid", "num wide"])
         : h("p", { class: "dim" }, "Nothing was spent yet."));
   }
 

@@ -43,7 +43,7 @@ function tail(main, context) {
       h("div", { class: "grow" }, h("label", { for: "request-search" }, "Find"), search),
       h("div", null, h("label", { for: "request-outcome" }, "Outcome"), chosen),
       pause,
-      h("a", { class: "button", href: "/admin/requests/export", download: "requests.jsonl" }, "Export")),
+      h("button", { type: "button", onclick: () => context.act(() => context.save("/admin/requests/export", "requests.jsonl")) }, "Export")),
     table.node);
 
   function draw() {
@@ -86,12 +86,20 @@ function tail(main, context) {
 }
 
 function story(main, context, id) {
-  fill(main, head("Request", h("a", { href: "#/requests" }, "All requests")), h("p", { class: "dim" }, "Loading …"));
+  const told = h("div", { class: "parts" }, h("p", { class: "dim" }, "Loading …"));
+  fill(main, head("Request", h("a", { href: "#/requests" }, "All requests")), told);
   (async () => {
-    const found = await context.act(() => context.get(`/admin/requests/${encodeURIComponent(id)}`));
-    if (!found) return;
-    fill(main, head("Request", h("a", { href: "#/requests" }, "All requests")),
-      summary(found), timeline(found), plan(found.plan), found.shadow && shadow(found.shadow));
+    const found = await context.act(async () => {
+      try {
+        return await context.get(`/admin/requests/${encodeURIComponent(id)}`);
+      } catch (error) {
+        if (error.status === 404) return { missing: error.message };
+        throw error;
+      }
+    });
+    if (!found) return fill(told);
+    if (found.missing) return fill(told, h("p", { class: "card empty" }, found.missing));
+    fill(told, summary(found), timeline(found), plan(found.plan), found.shadow && shadow(found.shadow));
   })();
   return { topics: [], told() {} };
 }
@@ -142,7 +150,7 @@ export function plan(found) {
   ]);
   return card("Plan",
     h("p", null, found.error ? h("span", { class: "bad" }, `${found.error.status} ${found.error.code}: ${found.error.message}`) : found.reason),
-    h("p", { class: "dim small" }, `Route ${found.route}${found.arm ? `, arm ${found.arm}` : ""}; weights ${weights.map(([name, weight]) => `${name} ${weight}`).join(", ") || "none"}, the lowest score is best${found.causes?.length ? `; reserves called for ${found.causes.join(", ")}` : ""}`),
+    h("p", { class: "dim small" }, `Route ${found.route}${found.arm ? `, arm ${found.arm}` : ""}; weights ${weights.map(([name, weight]) => `${name} ${weight}`).join(", ") || "none"}, the lowest score is best, and chance decides between near ties${found.causes?.length ? `; reserves called for ${found.causes.join(", ")}` : ""}`),
     rows.length > 0 && plainTable("Candidates, best first", ["Deployment", "Cost", "First token", "Last token", "1 in 20 after", "Tier", ...weights.map(([name]) => name), "Score"], rows, ["", ...Array(6 + weights.length).fill("num")]),
     out.length > 0 && [h("h3", null, "Out, and why"), plainTable("Candidates that are out", ["Deployment", "Reason", "Filter"], out)]);
 }
