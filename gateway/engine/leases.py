@@ -137,20 +137,15 @@ def dearest(request: ChatRequest, route: Route) -> int:
     allowed, count = request.caller.models, answers(request)
     lanes = [route.lane, *[arm.lane for arm in route.arms]]
     prompt = most_prompt_tokens(request)
+    asked = request.max_tokens
     every = [
-        price(request, one, prompt, count)
+        prompt * read + (longest(request, one) if asked is None else asked) * count * written
         for lane in lanes
-        for one in lane.deployments
+        for one, read, written in zip(lane.deployments, lane.input_usd, lane.output_usd, strict=True)
         if allowed is None or one.model in allowed
     ]
     once = max(every, default=0.0)
     return nano(once * (1 if route.hedge is None else 2)) or 0
-
-
-def price(request: ChatRequest, deployment: Deployment, prompt: int, count: int) -> float:
-    """US dollars of the longest answers that a deployment may give."""
-    each = rate(deployment)
-    return prompt * each.input + longest(request, deployment) * count * each.output
 
 
 def most_prompt_tokens(request: ChatRequest) -> int:

@@ -81,7 +81,7 @@ def test_a_model_that_nobody_serves_is_explained_by_the_routes(tmp_path: Path) -
 def test_a_gateway_that_does_not_run_is_a_sentence(id: str, host: str) -> None:
     settings = {"GATEWAY_ADMIN_PORT": "9", "GATEWAY_ADMIN_HOST": host, "GATEWAY_ADMIN_KEY": "sch\u00f6n"}
     ended = run("explain", "--id", id, env=settings)
-    assert ended.returncode == 2 and "is it running" in ended.stderr
+    assert ended.returncode == 2 and "Is the gateway running?" in ended.stderr
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}"])

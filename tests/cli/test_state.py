@@ -21,7 +21,7 @@ routes:
   - {name: chat, match: {model: [auto]}, models: [llama-3.1-8b-instruct]}
 """
 BODY = {"model": "auto", "messages": [{"role": "user", "content": "canary-prompt-4711"}]}
-LOOKS = 3000
+LOOKS = 30_000
 ROOT = os.geteuid() == 0
 
 
