@@ -40,10 +40,12 @@ class Look(NamedTuple):
     memory: int  # bytes
 
 
-def after(seconds: float) -> Leave:
-    """Leave after so many seconds."""
+def after(stage: Stage, seconds: float) -> Leave:
+    """Leave so many seconds after the request has reached the wall."""
 
     async def leave(reply: Reply) -> None:
+        while not stage.wall.of(reply.token):
+            await stage.wall.changed.wait()
         await asyncio.sleep(seconds)
 
     return leave
@@ -55,7 +57,7 @@ def asked(stage: Stage, chance: Random) -> Coroutine[Any, Any, Reply]:
     if chance.random() < PLAIN:
         return stage.ask(f"plain-{chance.randrange(3)}", stream)
     kind = chance.choice((*FAULTS, *(f"left-{fault}" for fault in LEFT)))
-    return stage.ask(kind, stream, after(chance.random() * 0.2) if kind.startswith("left-") else None)
+    return stage.ask(kind, stream, after(stage, chance.random() * 0.2) if kind.startswith("left-") else None)
 
 
 async def caller(stage: Stage, chance: Random, until: float) -> list[Reply]:
