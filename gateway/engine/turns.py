@@ -1,6 +1,6 @@
 """Whose turn is it? The order of attempts of one request, pure: errors in, the next deployment and the wait out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tenacity import RetryCallState, wait_exponential
@@ -35,7 +35,8 @@ class Turns:
         may_repeat: Callable[[], bool] = lambda: True,
         full: Callable[[Choice], bool] = lambda choice: False,
     ) -> None:
-        self.fresh = list(choices)
+        self.choices = choices  # those before `at` were asked, or cannot be
+        self.at = 0
         self.closed = closed  # why a choice cannot be asked any more
         self.may_repeat = may_repeat  # whether a deployment may be asked once more, by the budget for that
         self.full = full  # whether a choice that is closed can be waited for
@@ -67,7 +68,7 @@ class Turns:
 
     def hear(self, failed: Choice, error: UpstreamError) -> None:
         """Learn from a failure: whom it makes no sense to ask after it, and whether it may be asked again itself."""
-        self.fresh = [choice for choice in self.fresh if error.helps(failed.deployment, choice.deployment)]
+        self.only([choice for choice in self.ahead() if error.helps(failed.deployment, choice.deployment)])
         self.crowded = [choice for choice in self.crowded if error.helps(failed.deployment, choice.deployment)]
         if self.patient(error) and self.asked[failed.deployment.name] < PER_DEPLOYMENT:
             self.again.append((failed, error))
@@ -78,24 +79,33 @@ class Turns:
             if isinstance(error, UpstreamError):
                 self.hear(turn.choice, error)
 
+    def ahead(self) -> Iterator[Choice]:
+        """Those that were not asked yet, best first; a plan makes each of them when it is looked at, and not before."""
+        return (self.choices[at] for at in range(self.at, len(self.choices)))
+
+    def only(self, choices: Sequence[Choice]) -> None:
+        """From now on these are the ones that were not asked yet."""
+        self.choices, self.at = choices, 0
+
     def near(self, model: str) -> None:
         """From now on only deployments of that model, where any is left: no other one would say the same."""
-        mine = [choice for choice in self.fresh if choice.deployment.model == model]
-        self.fresh = mine or self.fresh
+        if mine := [choice for choice in self.ahead() if choice.deployment.model == model]:
+            self.only(mine)
 
     def again_at(self, choice: Choice) -> None:
         """Ask that choice next once more: it refused the way in which it was asked, not the request."""
-        self.fresh.insert(0, choice)
+        self.only([choice, *self.ahead()])
 
     def joined(self, choices: Sequence[Choice]) -> Turn | None:
         """The turn after others have joined: those of a new plan that were not asked yet."""
-        self.fresh = [choice for choice in choices if choice.deployment.name not in self.asked]
+        self.only([choice for choice in choices if choice.deployment.name not in self.asked])
         return self.first_time() if self.left else None
 
     def first_time(self) -> Turn | None:
         """The best choice that was not asked yet and can be asked still: since the plan was made, others may have."""
-        while self.fresh:
-            choice = self.fresh.pop(0)
+        while self.at < len(self.choices):
+            choice = self.choices[self.at]
+            self.at += 1
             reason = self.closed(choice) if self.asked else None
             if reason is None:
                 return self.turn(choice, 0.0)
@@ -112,7 +122,7 @@ class Turns:
         """Who can be asked while another attempt still runs: the best that was not asked yet; its turn is not taken."""
         if self.left == 0:
             return None
-        return next((choice for choice in self.fresh if self.closed(choice) is None), None)
+        return next((choice for choice in self.ahead() if self.closed(choice) is None), None)
 
     def once_more(self) -> Turn | None:
         """The choice whose wait is the shortest."""
@@ -127,12 +137,12 @@ class Turns:
         """Count the attempt."""
         self.left -= 1
         self.asked[choice.deployment.name] = self.asked.get(choice.deployment.name, 0) + 1
-        others = self.again or any(self.closed(other) is None for other in self.fresh)
+        others = self.again or any(self.closed(other) is None for other in self.ahead())
         return Turn(choice, wait, self.left == 0 or not others, waits)
 
     def larger_left(self, choice: Choice) -> bool:
         """Whether one of a larger model is left that can be asked after that choice."""
-        larger = (other for other in self.fresh if larger_than(choice.deployment, other.deployment))
+        larger = (other for other in self.ahead() if larger_than(choice.deployment, other.deployment))
         return self.left > 0 and any(self.closed(other) is None for other in larger)
 
     def patient(self, error: UpstreamError) -> bool:
