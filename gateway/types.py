@@ -261,6 +261,7 @@ class ChatRequest:
     at: float = 0.0  # Unix time of arrival
     preferences: Preferences | None = None
     trace: str = ""  # the `traceparent` of what is done for it; empty where nobody traces
+    size: int = 0  # bytes of the body as it came; 0 when it never was bytes
 
 
 class Chunk(NamedTuple):

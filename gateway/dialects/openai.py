@@ -101,6 +101,7 @@ def chat_request(
         deadline=deadline,
         at=at,
         preferences=preferences,
+        size=len(raw),
     )
 
 

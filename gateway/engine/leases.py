@@ -134,23 +134,24 @@ def expected_tokens(request: ChatRequest, limit: int) -> int:
 
 def dearest(request: ChatRequest, route: Route) -> int:
     """Nano-dollars of the dearest answer that the route and the caller permit; two of them where one may be hedged."""
-    allowed, count = request.caller.models, answers(request)
+    allowed, asked, count = request.caller.models, request.max_tokens, answers(request)
     lanes = [route.lane, *[arm.lane for arm in route.arms]]
     prompt = most_prompt_tokens(request)
-    asked = request.max_tokens
-    every = [
-        prompt * read + (longest(request, one) if asked is None else asked) * count * written
-        for lane in lanes
-        for one, read, written in zip(lane.deployments, lane.input_usd, lane.output_usd, strict=True)
-        if allowed is None or one.model in allowed
-    ]
-    once = max(every, default=0.0)
-    return nano(once * (1 if route.hedge is None else 2)) or 0
+    if allowed is None and asked is not None:
+        every = [prompt * read + asked * count * written for lane in lanes for read, written in lane.dear]
+    else:
+        every = [
+            prompt * read + longest(request, one) * count * written
+            for lane in lanes
+            for one, read, written in zip(lane.deployments, lane.input_usd, lane.output_usd, strict=True)
+            if allowed is None or one.model in allowed
+        ]
+    return nano(max(every, default=0.0) * (1 if route.hedge is None else 2)) or 0
 
 
 def most_prompt_tokens(request: ChatRequest) -> int:
     """Tokens that the prompt cannot have more of: no token is less than a byte, and images are counted apart."""
-    return max(request.prompt_tokens, len(orjson.dumps(request.body))) + TEMPLATE_TOKENS
+    return max(request.prompt_tokens, request.size or len(orjson.dumps(request.body))) + TEMPLATE_TOKENS
 
 
 def longest(request: ChatRequest, deployment: Deployment) -> int:

@@ -1,6 +1,6 @@
 """A set of candidates with what never changes of them in columns, so that a plan reads lists and calls nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.routing.forecast import UNKNOWN_SIZE, rate
@@ -37,6 +37,7 @@ class Lane:
         "common",
         "concurrency",
         "contexts",
+        "dear",
         "deployments",
         "input_usd",
         "least_concurrency",
@@ -88,6 +89,7 @@ class Lane:
         self.input_usd = [one.input for one in rates]
         self.cached_usd = [one.cached for one in rates]
         self.output_usd = [one.output for one in rates]
+        self.dear = dearest(zip(self.input_usd, self.output_usd, strict=True))
 
     def __eq__(self, other: object) -> bool:
         """Lanes are what their candidates are."""
@@ -95,6 +97,16 @@ class Lane:
 
     def __hash__(self) -> int:
         return hash(self.candidates)
+
+
+def dearest(rates: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Those of the prices of prompt and completion that some request may find the dearest: mostly one."""
+    found = set(rates)
+    return tuple(
+        (read, written)
+        for read, written in sorted(found)
+        if not any(other != (read, written) and other[0] >= read and other[1] >= written for other in found)
+    )
 
 
 def limit(number: int | None) -> float:
