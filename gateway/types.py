@@ -1,5 +1,6 @@
 """The nouns: frozen values that every layer shares and none owns."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -298,6 +299,20 @@ class Choice(NamedTuple):
     tier: int
     when: str = ""  # the cause that called it from the reserve
     place: int = 0  # in the columns of its plan
+
+
+class Ranked(Sequence[Choice]):
+    """Choices that can be told without making each of them."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def deployments(self) -> list[Deployment]:
+        """Whom they are of, in their order."""
+
+    @abstractmethod
+    def numbers(self) -> list[float]:
+        """Scores, tiers, places, and forecast after forecast."""
 
 
 class Rejection(NamedTuple):

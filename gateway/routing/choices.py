@@ -5,10 +5,10 @@ from typing import overload
 
 from gateway.routing.lane import Lane
 from gateway.routing.view import View
-from gateway.types import Choice, Forecast
+from gateway.types import Choice, Deployment, Forecast, Ranked
 
 
-class Choices(Sequence[Choice]):
+class Choices(Ranked):
     """Choices in their order, as columns that nobody changes any more."""
 
     __slots__ = ("lane", "made", "order", "output", "passed", "prompts", "scores", "seconds", "tails", "ttfts", "usd")
@@ -55,6 +55,21 @@ class Choices(Sequence[Choice]):
 
     def __repr__(self) -> str:
         return repr(tuple(self))
+
+    def deployments(self) -> list[Deployment]:
+        """Whom they are of, in their order."""
+        known, passed = self.lane.deployments, self.passed
+        return [known[passed[index]] for index in self.order]
+
+    def numbers(self) -> list[float]:
+        """Scores, tiers, places, and forecast after forecast."""
+        places, tiers = [self.passed[index] for index in self.order], self.lane.tiers
+        found = [*[self.scores[index] for index in self.order], *[tiers[place] for place in places], *places]
+        prompts, usd, ttfts, seconds, tails = self.prompts, self.usd, self.ttfts, self.seconds, self.tails
+        for place in places:
+            late = seconds[place] * tails[place]
+            found += (prompts[place], self.output, usd[place], ttfts[place], seconds[place], late)
+        return found
 
     def make(self, index: int) -> Choice:
         """The choice of one that passed."""

@@ -15,7 +15,20 @@ from typing import Any
 
 import orjson
 
-from gateway.types import NOTHING, Choice, Deployment, Forecast, Json, Outcome, Plan, Price, Record, Rejection, Sketch
+from gateway.types import (
+    NOTHING,
+    Choice,
+    Deployment,
+    Forecast,
+    Json,
+    Outcome,
+    Plan,
+    Price,
+    Ranked,
+    Record,
+    Rejection,
+    Sketch,
+)
 from gateway.types import Usage as Tokens
 
 MOST_REJECTED = 100  # of a plan, that are kept
@@ -72,7 +85,7 @@ def words(made: Plan, number: Number) -> Json:
     found: Json = {
         "route": made.route,
         "weights": [*made.weights],
-        "choices": [number(choice.deployment) for choice in made.choices],
+        "choices": [number(deployment) for deployment in chosen(made.choices)],
         "rejected": [[number(out.deployment), out.reason[:TEXT], out.code] for out in made.rejected[:MOST_REJECTED]],
         "reason": made.reason,
         "arm": made.arm,
@@ -87,12 +100,24 @@ def words(made: Plan, number: Number) -> Json:
 
 def numbers(made: Plan) -> bytes:
     """The numbers of a plan in single precision: scores, tiers, places, forecasts, then column after column."""
-    _, scores, forecasts, tiers, _, places = zip(*made.choices, strict=True) if made.choices else NO_CHOICES
-    found = [*scores, *tiers, *places, *chain.from_iterable(forecasts), *chain.from_iterable(made.columns)]
+    found = [*numbers_of(made.choices), *chain.from_iterable(made.columns)]
     try:
         return struct.pack(f"<{len(found)}f", *found)
     except OverflowError:
         return struct.pack(f"<{len(found)}f", *[min(max(value, -MOST), MOST) for value in found])
+
+
+def chosen(choices: Sequence[Choice]) -> list[Deployment]:
+    """Whom the choices are of."""
+    return choices.deployments() if isinstance(choices, Ranked) else [choice.deployment for choice in choices]
+
+
+def numbers_of(choices: Sequence[Choice]) -> list[float]:
+    """Scores, tiers, places, and forecast after forecast."""
+    if isinstance(choices, Ranked):
+        return choices.numbers()
+    _, scores, forecasts, tiers, _, places = zip(*choices, strict=True) if choices else NO_CHOICES
+    return [*scores, *tiers, *places, *chain.from_iterable(forecasts)]
 
 
 def sketch(kept: Sketch) -> Json:
