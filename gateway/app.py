@@ -38,7 +38,7 @@ from gateway.fleet.probes import Means, Probes
 from gateway.providers.kind import Kind
 from gateway.providers.pool import ProviderPool
 from gateway.providers.registry import provider_class
-from gateway.routing.stats import StatsBook
+from gateway.routing.book import StatsBook
 from gateway.stores.books import Books, Wants
 from gateway.stores.cache import CACHE_KEYS, MemoryCache
 from gateway.stores.cache_redis import RedisCache

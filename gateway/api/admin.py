@@ -22,7 +22,7 @@ from gateway.api.past import Past
 from gateway.api.problem import speak_problems
 from gateway.catalogue import Catalogue
 from gateway.config.live import LivePolicy
-from gateway.routing.stats import StatsBook
+from gateway.routing.book import StatsBook
 from gateway.stores.books import Books
 from gateway.stores.cache import Cache
 from gateway.stores.keyring import Keyring

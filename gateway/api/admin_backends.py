@@ -9,7 +9,7 @@ from gateway.api.admin_shapes import DeploymentRow, Drained
 from gateway.api.answers import problems, told
 from gateway.api.views import backend_rows
 from gateway.config.live import LivePolicy
-from gateway.routing.stats import StatsBook
+from gateway.routing.book import StatsBook
 from gateway.telemetry.pulse import Pulse
 
 log = structlog.get_logger()

@@ -30,9 +30,9 @@ from gateway.policytools.explain import deliberation_json
 from gateway.policytools.masked import masked
 from gateway.policytools.replay import replay, replay_json
 from gateway.policytools.versions import Unreadable, Version, version
+from gateway.routing.book import StatsBook
 from gateway.routing.planner import deliberate
 from gateway.routing.policy import Policy
-from gateway.routing.stats import StatsBook
 from gateway.telemetry.requests import RequestLog
 from gateway.types import CacheControl, Caller, Json
 

@@ -10,8 +10,8 @@ import orjson
 
 from gateway.api.views import backend_rows, record_row
 from gateway.config.live import LivePolicy
+from gateway.routing.book import StatsBook
 from gateway.routing.policy import Policy
-from gateway.routing.stats import StatsBook
 from gateway.telemetry.pulse import Pulse
 from gateway.types import Json, Outcome, Record, Shadowed
 

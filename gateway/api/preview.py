@@ -11,7 +11,7 @@ from gateway.policytools.diff import Difference, difference
 from gateway.policytools.logged import LoggedRequest
 from gateway.policytools.replay import Replay, replay
 from gateway.policytools.versions import Version
-from gateway.routing.stats import StatsBook
+from gateway.routing.book import StatsBook
 from gateway.telemetry.requests import RequestLog
 from gateway.types import Sketch
 

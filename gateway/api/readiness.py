@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fastapi.responses import JSONResponse
 
 from gateway.config.live import LivePolicy
-from gateway.routing.stats import StatsBook
+from gateway.routing.book import StatsBook
 from gateway.types import Json
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time
 
 from gateway.config.live import LivePolicy
+from gateway.routing.book import StatsBook
 from gateway.routing.breaker import State, state
 from gateway.routing.forecast import prior
-from gateway.routing.stats import StatsBook
 from gateway.telemetry.gauges import Reading
 
 BREAKER_STATES: tuple[State, ...] = ("closed", "half_open", "open")  # by their number in the gauge

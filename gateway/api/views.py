@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from gateway.catalogue.facts import LicenceTerms, ModelFacts
+from gateway.routing.book import StatsBook
 from gateway.routing.breaker import state
 from gateway.routing.forecast import prior
 from gateway.routing.policy import Policy
-from gateway.routing.stats import StatsBook
-from gateway.types import Caller, Deployment, Json, LicenceTerms, Measured, ModelFacts, Outcome, Price, Record, Shadowed
+from gateway.types import Caller, Deployment, Json, Measured, Outcome, Price, Record, Shadowed
 
 NO_TTFTS: Mapping[str, Iterable[float]] = MappingProxyType({})
 

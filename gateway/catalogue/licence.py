@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from gateway.types import LicenceTerms
+from gateway.catalogue.facts import LicenceTerms
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from gateway.policytools.diff_text import diff_text
 from gateway.policytools.logged import BadLine, LoggedRequest, read_line
 from gateway.policytools.replay import Replay, replay, replay_json
 from gateway.policytools.versions import Unreadable, Version, version
-from gateway.routing.stats import StatsBook
+from gateway.routing.book import StatsBook
 
 FAILED = 2
 LONG = 1 << 20  # bytes of a log from which on a progress bar is worth it

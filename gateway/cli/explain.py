@@ -22,9 +22,9 @@ from gateway.engine.engine import routed
 from gateway.errors import GatewayError
 from gateway.policytools.check import render
 from gateway.policytools.explain import deliberation_json, plan_json, plan_text
+from gateway.routing.book import StatsBook
 from gateway.routing.planner import deliberate
 from gateway.routing.policy import Policy
-from gateway.routing.stats import StatsBook
 from gateway.stores.request_file import one
 from gateway.stores.state import NAME, StateAway, StateFile, StateRefused
 from gateway.types import CacheControl, Caller, ChatRequest, Json

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.catalogue import Host, Model
+from gateway.catalogue.facts import ModelFacts
 from gateway.catalogue.retirement import notice
 from gateway.config.backends import Server
 from gateway.config.context import Context
 from gateway.config.problems import Path, clean
 from gateway.config.schema import DeploymentSpec, ModelSpec
-from gateway.types import Deployment, ModelFacts, Price
+from gateway.types import Deployment, Price
 
 
 @dataclass(frozen=True, slots=True)

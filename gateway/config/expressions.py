@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.routing.book import StatsBook
 from gateway.routing.policy import Matcher
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.stats import Stats
 from gateway.types import Caller, ChatRequest, Json
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from gateway.config.schema import MatchSpec, RangeSpec, TimeSpec
+from gateway.routing.book import StatsBook
 from gateway.routing.policy import Detect, Matcher
-from gateway.routing.stats import StatsBook
 from gateway.types import ChatRequest
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable
 
 from gateway.catalogue import Model
+from gateway.catalogue.facts import LicenceTerms, ModelFacts
 from gateway.catalogue.licence import terms
 from gateway.config.context import Context
 from gateway.config.problems import clean
 from gateway.config.schema import ModelSpec
-from gateway.types import LicenceTerms, ModelFacts
 
 TOKEN = re.compile(r"[A-Za-z*][A-Za-z0-9!#$%&'*+.^_`|~:/-]*")  # of structured fields (RFC 9651)
 

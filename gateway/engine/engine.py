@@ -9,8 +9,8 @@ from gateway.engine.observers import tell_answered
 from gateway.engine.shadow import Shadows
 from gateway.engine.tools import Tools
 from gateway.errors import Forbidden, ModelNotFound
+from gateway.routing.book import StatsBook
 from gateway.routing.policy import Policy, Route
-from gateway.routing.stats import StatsBook
 from gateway.telemetry.trace_context import trace_of
 from gateway.types import ChatRequest, Json, Preferences, Record
 

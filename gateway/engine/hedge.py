@@ -1,7 +1,8 @@
 """When a second deployment is asked beside a first one that is slow to begin: by time, by budget, and by room."""
 
+from gateway.routing.book import StatsBook
 from gateway.routing.policy import Hedge
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.stats import Stats
 from gateway.types import Choice, Deployment, Outcome
 
 BUSY = 0.7  # share of the slots in use above which nobody is asked twice

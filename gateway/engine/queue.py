@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gateway.engine.admission import SHARES
 from gateway.errors import Shed
-from gateway.routing.stats import StatsBook
+from gateway.routing.book import StatsBook
 from gateway.types import Backend, Class, Deployment
 
 LATE = 0.5  # seconds in the queue that are long ...

@@ -2,8 +2,8 @@
 
 import structlog
 
+from gateway.routing.book import StatsBook
 from gateway.routing.policy import Route
-from gateway.routing.stats import StatsBook
 from gateway.types import Outcome
 
 log = structlog.get_logger()

@@ -11,7 +11,7 @@ from gateway.engine.hedge import Hedges
 from gateway.engine.queue import Queues
 from gateway.engine.rests import Rests
 from gateway.providers.port import Provider
-from gateway.routing.stats import StatsBook
+from gateway.routing.book import StatsBook
 from gateway.stores.limits import Limiter
 from gateway.stores.limits_memory import MemoryLimits
 from gateway.telemetry.trace_context import Trace

@@ -19,8 +19,8 @@ from gateway.fleet.checks.reach import Place, Trouble
 from gateway.fleet.httpx_transport import Answer, HttpxTransport, Unreadable, fetch
 from gateway.providers.held import Held
 from gateway.providers.pool import tls_of
-from gateway.providers.port import HttpCall, Provider
-from gateway.types import Backend, ServedModel
+from gateway.providers.port import HttpCall, Provider, ServedModel
+from gateway.types import Backend
 
 ADDRESSES = 3  # of one name that are tried
 PORTS = {"http": 80, "https": 443}

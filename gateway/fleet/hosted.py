@@ -13,9 +13,9 @@ from gateway.fleet.found import Discovery, Found, FoundModel
 from gateway.fleet.httpx_transport import HttpxTransport
 from gateway.fleet.naming import Listed, Naming
 from gateway.providers.kind import Kind
-from gateway.providers.port import Provider
+from gateway.providers.port import Provider, ServedModel
 from gateway.providers.registry import KINDS, provider_class
-from gateway.types import Backend, ServedModel
+from gateway.types import Backend
 
 
 class Account(NamedTuple):

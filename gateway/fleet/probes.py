@@ -13,8 +13,8 @@ from gateway.fleet.health import CHECK_SECONDS, DOWN_SECONDS, LOAD_SECONDS, NEVE
 from gateway.providers.kind import Kind
 from gateway.providers.openai_compatible import headers_of
 from gateway.providers.port import HttpCall, Transport
+from gateway.routing.book import StatsBook
 from gateway.routing.policy import Policy
-from gateway.routing.stats import StatsBook
 from gateway.types import Backend, Deployment, Load
 
 TICK = 0.5  # seconds between two looks at what is due

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from gateway.engine.engine import barred, routed
 from gateway.errors import GatewayError, ModelNotFound
+from gateway.routing.book import StatsBook
 from gateway.routing.planner import plan
 from gateway.routing.policy import Policy, Route
-from gateway.routing.stats import StatsBook
 from gateway.types import ChatRequest, Deployment, Plan
 
 NOBODY: frozenset[str] = frozenset()

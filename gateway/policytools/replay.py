@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from gateway.policytools.decision import Decision, decide, reachable
 from gateway.policytools.logged import LoggedRequest, asked_again
+from gateway.routing.book import StatsBook
 from gateway.routing.policy import Policy, Route
-from gateway.routing.stats import StatsBook
 from gateway.types import Json
 
 GOLDEN = 0.6180339887  # its multiples spread evenly over [0, 1)

@@ -11,10 +11,11 @@ from gateway.dialects.openai import chat_request
 from gateway.errors import GatewayError, Unauthorized
 from gateway.policytools.cases import AskedSpec, CaseSpec, ExpectSpec, GivenSpec
 from gateway.policytools.decision import Decision, decide, everyone, names_of, shadowed
+from gateway.routing.book import StatsBook
 from gateway.routing.breaker import FAULTS, OPEN_SECONDS, Breaker
 from gateway.routing.forecast import START_TTFT, prior
 from gateway.routing.policy import Policy
-from gateway.routing.stats import GONE, PARKING, StatsBook
+from gateway.routing.stats import GONE, PARKING
 from gateway.types import CacheControl, Caller, ChatRequest, Choice, Deployment, Json
 
 NOW = 1000.0  # seconds of the monotonic clock: any number does

@@ -20,8 +20,8 @@ from gateway.providers.decoder import Decoder
 from gateway.providers.http import HttpProvider, loaded, not_promised
 from gateway.providers.kind import Kind
 from gateway.providers.openai_compatible import headers_of
-from gateway.providers.port import HttpCall, Transport
-from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, ServedModel, Timeouts
+from gateway.providers.port import HttpCall, ServedModel, Transport
+from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, Timeouts
 
 if TYPE_CHECKING:
     from gateway.providers.bedrock_access import SigningTransport, Wallet

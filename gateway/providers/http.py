@@ -9,8 +9,8 @@ from gateway.errors import InvalidResponse, UpstreamError
 from gateway.providers.decoder import Decoder
 from gateway.providers.failures import SAID, failure
 from gateway.providers.kind import Kind
-from gateway.providers.port import HttpCall, Response, Transport
-from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, ServedModel
+from gateway.providers.port import HttpCall, Response, ServedModel, Transport
+from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json
 
 ERROR_LIMIT = 64 << 10  # bytes of an error body
 ANSWER_LIMIT = 16 << 20  # bytes of an answer in one piece

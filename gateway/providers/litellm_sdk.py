@@ -15,8 +15,8 @@ from gateway.providers.failures import failure
 from gateway.providers.finish import Endings
 from gateway.providers.http import not_promised, secrets_of
 from gateway.providers.kind import Kind
-from gateway.providers.port import Transport
-from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, ServedModel, Timeouts
+from gateway.providers.port import ServedModel, Transport
+from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, Timeouts
 
 if find_spec("litellm") is None:
     raise ImportError("The kind litellm needs the package litellm. Install llama-gateway[litellm].")

@@ -18,8 +18,8 @@ from gateway.providers.http import HttpProvider, loaded, not_promised
 from gateway.providers.kind import Kind
 from gateway.providers.ndjson import LineSplitter
 from gateway.providers.openai_compatible import headers_of
-from gateway.providers.port import HttpCall, Transport
-from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, ServedModel, Timeouts
+from gateway.providers.port import HttpCall, ServedModel, Transport
+from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, Timeouts
 
 ADDRESS = "http://127.0.0.1:11434"  # of an Ollama that nobody has told otherwise
 LARGEST_WINDOW = 32768  # where nobody says what the model holds: its memory is not the caller's to choose

@@ -11,9 +11,9 @@ from gateway.providers.failures import stream_failure
 from gateway.providers.finish import Endings
 from gateway.providers.http import HttpProvider, not_promised
 from gateway.providers.kind import Kind
-from gateway.providers.port import HttpCall, Transport
+from gateway.providers.port import HttpCall, ServedModel, Transport
 from gateway.providers.sse import SseParser
-from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, ServedModel
+from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json
 
 DONE = b"[DONE]"
 

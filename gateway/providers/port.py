@@ -4,7 +4,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from gateway.providers.kind import Kind
-from gateway.types import Backend, ChatRequest, Chunk, Deployment, ServedModel
+from gateway.types import Backend, ChatRequest, Chunk, Deployment
+
+
+class ServedModel(NamedTuple):
+    """A model that an upstream says it serves; `context` in tokens."""
+
+    id: str
+    context: int | None = None
 
 
 class HttpCall(NamedTuple):

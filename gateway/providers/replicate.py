@@ -13,9 +13,9 @@ from gateway.providers.failures import CONTEXT, failure, number
 from gateway.providers.http import ANSWER_LIMIT, HttpProvider, beginning, not_promised
 from gateway.providers.kind import Kind
 from gateway.providers.openai_compatible import headers_of
-from gateway.providers.port import HttpCall, Transport
+from gateway.providers.port import HttpCall, ServedModel, Transport
 from gateway.providers.replicate_stream import EventDecoder
-from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, ServedModel, Timeouts
+from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, Timeouts
 
 # Seconds that Replicate holds the request for a whole answer back. Until then its id is not known, and what has no id
 # cannot be cancelled: more would save looks, but cost more whenever a caller leaves.

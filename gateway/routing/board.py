@@ -6,9 +6,10 @@ and of a hundred deployments only one or two change between two plans.
 
 from operator import itemgetter
 
+from gateway.routing.book import Known
 from gateway.routing.forecast import prior
 from gateway.routing.lane import Lane
-from gateway.routing.stats import UNSEEN, Known, Stats
+from gateway.routing.stats import UNSEEN, Stats
 
 READ = ("ttft", "per_token", "slope", "offset", "seen", "ejected_until", "resting_until", "tail", "failing", "failed")
 FIELDS = itemgetter(*[Stats._fields.index(name) for name in READ])

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from gateway.routing.book import StatsBook
 from gateway.routing.breaker import state
 from gateway.routing.preferences import dispreferred
-from gateway.routing.stats import GONE, Stats, StatsBook
+from gateway.routing.stats import GONE, Stats
 from gateway.routing.view import Case, View
 from gateway.types import Deployment
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.errors import Forbidden, GatewayError, NoCandidate, NothingFits, TooLongForAll
+from gateway.routing.book import StatsBook
 from gateway.routing.breaker import RAMP, share
 from gateway.routing.causes import BURST, left_out, standing
 from gateway.routing.choices import Choices
@@ -13,7 +14,6 @@ from gateway.routing.lane import Lane
 from gateway.routing.policy import Arm, Route, Weights
 from gateway.routing.preferences import rank
 from gateway.routing.split import arm_of
-from gateway.routing.stats import StatsBook
 from gateway.routing.terms import TERMS
 from gateway.routing.view import View
 from gateway.types import ChatRequest, Choice, Plan, Preferences, Rejection

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import NamedTuple
 
+from gateway.catalogue.facts import ModelFacts
+from gateway.routing.book import StatsBook
 from gateway.routing.lane import Candidate, Lane
 from gateway.routing.rollout import Rollout
-from gateway.routing.stats import StatsBook
-from gateway.types import Backend, Caller, ChatRequest, Deployment, ModelFacts, Rejection, Team
+from gateway.types import Backend, Caller, ChatRequest, Deployment, Rejection, Team
 
 Matcher = Callable[[ChatRequest, StatsBook], str | None]  # why a request does not match; None when it does
 Detect = Callable[[ChatRequest], str | None]  # the language of a request (ISO 639-1), None when it cannot be told

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from zlib import crc32
 
+from gateway.routing.book import StatsBook
 from gateway.routing.policy import Arm, Route
-from gateway.routing.stats import StatsBook
 from gateway.types import ChatRequest
 
 OPENING = 1000  # characters of a message that tell its conversation

@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 from gateway.routing.board import board_of
+from gateway.routing.book import StatsBook
 from gateway.routing.forecast import FRESH, Latency, believed, measured, queued
 from gateway.routing.lane import Lane
 from gateway.routing.policy import Route
-from gateway.routing.stats import EXPECTED_OUTPUT, Stats, StatsBook
+from gateway.routing.stats import EXPECTED_OUTPUT, Stats
 from gateway.types import ChatRequest, Deployment, Forecast
 
 

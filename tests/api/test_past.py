@@ -7,8 +7,8 @@ import pytest
 
 from gateway.api.past import counterfactual
 from gateway.policytools.logged import read_line
+from gateway.routing.book import StatsBook
 from gateway.routing.planner import plan
-from gateway.routing.stats import StatsBook
 from gateway.types import Price, Record, Sketch
 from tests.api.offices import Office
 from tests.routing.samples import deployment, request, route, usage

@@ -8,7 +8,7 @@ from gateway.api.readings import readings
 from gateway.catalogue import Catalogue
 from gateway.config.live import LivePolicy
 from gateway.config.loading import read
-from gateway.routing.stats import StatsBook
+from gateway.routing.book import StatsBook
 from tests.routing.samples import outcome
 
 POLICY = b"""version: 1

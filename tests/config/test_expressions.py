@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.expressions import LONGEST, BadExpression, expression, nested, when
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.book import StatsBook
+from gateway.routing.stats import Stats
 from gateway.types import Caller
 from tests.routing.samples import request
 

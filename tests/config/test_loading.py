@@ -12,8 +12,8 @@ from gateway.config.loading import Loaded, load, read
 from gateway.providers.groq import Groq
 from gateway.providers.ollama import Ollama
 from gateway.providers.vllm import Vllm
+from gateway.routing.book import StatsBook
 from gateway.routing.policy import CachePolicy, Policy, Route, Weights
-from gateway.routing.stats import StatsBook
 from gateway.types import Caller, ChatRequest, Price, ReadOn, Timeouts
 
 TODAY = date(2026, 11, 24)

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.config.matchers import CHEAP, Dear, matchers, takes_in
 from gateway.config.schema import MatchSpec
-from gateway.routing.stats import StatsBook
+from gateway.routing.book import StatsBook
 from gateway.types import Caller, ChatRequest
 
 

@@ -5,10 +5,11 @@ from datetime import date
 import pytest
 
 from gateway.catalogue import Catalogue
+from gateway.catalogue.facts import ModelFacts
 from gateway.config.loading import Loaded, read
 from gateway.config.models import item
 from gateway.routing.policy import Policy
-from gateway.types import Deployment, ModelFacts
+from gateway.types import Deployment
 
 TODAY = date(2026, 11, 24)
 CATALOGUE = Catalogue.load()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.config.matchers import matchers
 from gateway.config.overlaps import described, disjoint
 from gateway.config.schema import MatchSpec, RangeSpec
-from gateway.routing.stats import StatsBook
+from gateway.routing.book import StatsBook
 from gateway.types import Caller, ChatRequest
 
 WORDS = st.lists(st.sampled_from(["a", "b", "*"]), min_size=1, max_size=2)

@@ -7,8 +7,8 @@ import pytest
 
 from gateway.catalogue import Catalogue
 from gateway.config.loading import load
+from gateway.routing.book import StatsBook
 from gateway.routing.planner import plan
-from gateway.routing.stats import StatsBook
 from gateway.types import ChatRequest
 
 POLICIES = Path(__file__).parents[2] / "policies"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from gateway.catalogue import Catalogue
 from gateway.config.loading import Loaded, read
 from gateway.errors import GatewayError
+from gateway.routing.book import StatsBook
 from gateway.routing.planner import plan
 from gateway.routing.policy import Policy, Route
-from gateway.routing.stats import StatsBook
 from gateway.types import ChatRequest, Outcome, Plan, Preferences
 
 DEFAULT = Path(__file__).parents[2] / "policies" / "default.yaml"

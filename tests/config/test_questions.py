@@ -7,7 +7,7 @@ import pytest
 
 from gateway.catalogue import Catalogue
 from gateway.config.loading import Loaded, read
-from gateway.routing.stats import StatsBook
+from gateway.routing.book import StatsBook
 from gateway.types import ChatRequest
 
 CATALOGUE = Catalogue.load()

@@ -7,11 +7,11 @@ import pytest
 from gateway.catalogue import Catalogue
 from gateway.config.constraints import within
 from gateway.config.loading import Loaded, read
+from gateway.routing.book import StatsBook
 from gateway.routing.lane import Candidate
 from gateway.routing.planner import plan
 from gateway.routing.policy import Burst, Hedge, Route, Weights
 from gateway.routing.rollout import Rollout
-from gateway.routing.stats import StatsBook
 from gateway.types import ChatRequest
 
 TODAY = date(2026, 11, 24)

@@ -18,7 +18,7 @@ from gateway.config.live import LivePolicy
 from gateway.config.loading import read
 from gateway.config.schema import PolicyFile
 from gateway.providers.registry import KINDS
-from gateway.routing.stats import StatsBook
+from gateway.routing.book import StatsBook
 from gateway.telemetry.metrics import Metrics
 
 README = Path(__file__).parents[2].joinpath("README.md").read_text()

@@ -16,22 +16,11 @@ from gateway.engine.shadow import Shadows
 from gateway.engine.tools import Tools
 from gateway.errors import GatewayError
 from gateway.providers.kind import Kind
-from gateway.providers.port import HttpCall, Response
+from gateway.providers.port import HttpCall, Response, ServedModel
+from gateway.routing.book import StatsBook
 from gateway.routing.policy import Policy, Route
-from gateway.routing.stats import StatsBook
 from gateway.stores.cache import MemoryCache
-from gateway.types import (
-    Backend,
-    ChatRequest,
-    Chunk,
-    Deployment,
-    Json,
-    Observer,
-    Outcome,
-    Record,
-    ServedModel,
-    Shadowed,
-)
+from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, Observer, Outcome, Record, Shadowed
 from tests.engine.virtual_time import now
 from tests.routing.samples import policy, request
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from gateway import errors
 from gateway.engine.answer import Answer
+from gateway.routing.book import Known
 from gateway.routing.lane import Candidate
 from gateway.routing.policy import CachePolicy
-from gateway.routing.stats import Known, Stats
+from gateway.routing.stats import Stats
 from gateway.stores.cache import ENTRY_BYTES
 from gateway.types import Json, Outcome, Record, Shadowed
 from tests.engine.fakes import (

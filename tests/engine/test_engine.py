@@ -7,8 +7,8 @@ import pytest
 
 from gateway import errors
 from gateway.engine.engine import routed
+from gateway.routing.book import StatsBook
 from gateway.routing.policy import Policy, Route
-from gateway.routing.stats import StatsBook
 from gateway.types import Caller, ChatRequest, Preferences
 from tests.engine.fakes import Rig, bodies
 from tests.engine.virtual_time import run

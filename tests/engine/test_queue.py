@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.engine.admission import SHARES
 from gateway.engine.queue import BATCH_WAIT, Place, Queue, Queues, patience
 from gateway.errors import Shed
+from gateway.routing.book import StatsBook
 from gateway.routing.concurrency import Allowance
-from gateway.routing.stats import StatsBook
 from gateway.types import Backend, Class, Deployment
 from tests.engine.virtual_time import VirtualLoop, now, run
 from tests.routing.samples import deployment

@@ -3,10 +3,10 @@
 import structlog
 
 from gateway.engine.rollouts import rolled
+from gateway.routing.book import StatsBook
 from gateway.routing.lane import Candidate, Lane
 from gateway.routing.policy import Arm
 from gateway.routing.rollout import Rollout
-from gateway.routing.stats import StatsBook
 from tests.routing.samples import deployment, fault, outcome, route
 
 OLD, NEW = deployment("old"), deployment("new", "llama-4-maverick-17b-128e-instruct")

@@ -3,8 +3,8 @@
 import structlog
 
 from gateway.engine.transitions import turned
+from gateway.routing.book import StatsBook
 from gateway.routing.breaker import CLOSED, HALF_OPEN, Transition
-from gateway.routing.stats import StatsBook
 from tests.routing.samples import deployment, outcome
 
 GPU = deployment("gpu-a")

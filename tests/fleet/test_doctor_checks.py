@@ -16,7 +16,8 @@ from gateway.fleet.checks.habits import Habits
 from gateway.fleet.checks.llama_cpp import LLAMA_CPP
 from gateway.fleet.checks.ollama import OLLAMA
 from gateway.fleet.checks.reach import Place, Trouble
-from gateway.types import Backend, Deployment, ServedModel
+from gateway.providers.port import ServedModel
+from gateway.types import Backend, Deployment
 
 TODAY = date(2026, 11, 24)
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

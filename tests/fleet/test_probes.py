@@ -13,8 +13,8 @@ from gateway.providers.held import Held
 from gateway.providers.kind import Kind
 from gateway.providers.port import HttpCall
 from gateway.providers.registry import provider_class
+from gateway.routing.book import StatsBook
 from gateway.routing.policy import Policy
-from gateway.routing.stats import StatsBook
 from gateway.types import Backend
 from tests.engine.virtual_time import now, run
 from tests.routing.samples import deployment, policy, route

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 
 from gateway.policytools.explain import deliberation_json, plan_json, plan_text
+from gateway.routing.book import StatsBook
 from gateway.routing.filters import FILTERS
 from gateway.routing.lane import Candidate, Lane
 from gateway.routing.planner import PARDONED, deliberate, plan
 from gateway.routing.policy import Arm, Route, Weights
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.stats import Stats
 from gateway.types import ChatRequest, Json, Price, Rejection
 from tests.routing.samples import deployment, request, route
 from tests.routing.worlds import World, deliberated, planned, worlds

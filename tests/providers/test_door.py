@@ -17,7 +17,8 @@ MODULE = """
 import orjson
 
 from gateway.providers.kind import Kind
-from gateway.types import Chunk, ServedModel
+from gateway.providers.port import ServedModel
+from gateway.types import Chunk
 
 
 class Echo:

@@ -18,8 +18,9 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.providers.ollama import LARGEST_WINDOW, Ollama, native_body, window
+from gateway.providers.port import ServedModel
 from gateway.providers.transport import PooledTransport
-from gateway.types import Backend, ChatRequest, Chunk, Deployment, ServedModel
+from gateway.types import Backend, ChatRequest, Chunk, Deployment
 
 BACKEND = Backend("den", "ollama", "http://127.0.0.1:11434")
 ASK = [{"role": "user", "content": "Hello"}]

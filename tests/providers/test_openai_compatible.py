@@ -10,9 +10,10 @@ from gateway.providers.decoder import Decoder
 from gateway.providers.groq import Groq
 from gateway.providers.llama_cpp import LlamaCpp
 from gateway.providers.openai_compatible import OpenAICompatible
+from gateway.providers.port import ServedModel
 from gateway.providers.together import Together
 from gateway.providers.transport import PooledTransport
-from gateway.types import Backend, ChatRequest, Deployment, ServedModel
+from gateway.types import Backend, ChatRequest, Deployment
 
 BACKEND = Backend("main", "openai_compatible", "http://127.0.0.1:8000", api_key="k")
 DEPLOYMENT = Deployment("main/llama", "main", "llama", "llama-3.1-8b", "openai_compatible", "hosted")

@@ -23,9 +23,9 @@ from gateway.errors import (
     UpstreamError,
 )
 from gateway.providers.held import Held
-from gateway.providers.port import HttpCall, Response
+from gateway.providers.port import HttpCall, Response, ServedModel
 from gateway.providers.replicate import PATIENCE, Replicate
-from gateway.types import Backend, ChatRequest, Chunk, Deployment, ServedModel
+from gateway.types import Backend, ChatRequest, Chunk, Deployment
 
 ID = replicate.MODELS[0]
 BASE = "https://api.replicate.com/v1"

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from gateway.routing.book import StatsBook
 from gateway.routing.lane import Candidate
 from gateway.routing.policy import Policy, Route
-from gateway.routing.stats import StatsBook
 from gateway.routing.view import View
 from gateway.types import Backend, ChatRequest, Deployment, Outcome, Usage
 

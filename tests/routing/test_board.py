@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.routing.board import Board, board_of
+from gateway.routing.book import REMEMBERED, Known
 from gateway.routing.lane import Candidate, Lane
-from gateway.routing.stats import REMEMBERED, Known, Stats
+from gateway.routing.stats import Stats
 from tests.routing.samples import deployment
 
 FLEET = [deployment(name) for name in ("a", "b", "c")]

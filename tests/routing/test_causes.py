@@ -17,11 +17,12 @@ from gateway.errors import (
     Rejected,
     TooLongForAll,
 )
+from gateway.routing.book import StatsBook
 from gateway.routing.causes import cause_of, left_out
 from gateway.routing.lane import Candidate
 from gateway.routing.planner import plan
 from gateway.routing.policy import Burst, Route
-from gateway.routing.stats import GONE, Stats, StatsBook
+from gateway.routing.stats import GONE, Stats
 from gateway.types import ChatRequest, Deployment, Plan, Price, Rejection
 from tests.routing.samples import MODEL, deployment, request, route
 

@@ -3,9 +3,9 @@
 import pytest
 
 from gateway.errors import NoCandidate
+from gateway.routing.book import DRAINED, StatsBook
 from gateway.routing.filters import unavailable
 from gateway.routing.planner import plan
-from gateway.routing.stats import DRAINED, StatsBook
 from tests.routing.samples import deployment, fault, outcome, request, route, usage
 
 A, B = deployment("a"), deployment("b")

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from gateway.routing import filters
+from gateway.routing.book import StatsBook
 from gateway.routing.breaker import Breaker, trying
 from gateway.routing.concurrency import Allowance
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.stats import Stats
 from gateway.routing.view import Case
 from gateway.types import ChatRequest, Deployment, Forecast, Preferences
 from tests.routing.samples import deployment, request, route

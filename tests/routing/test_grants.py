@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import Forbidden, GatewayError, NoCandidate, NothingFits
+from gateway.routing.book import StatsBook
 from gateway.routing.lane import Candidate
 from gateway.routing.planner import plan
 from gateway.routing.policy import Route
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.stats import Stats
 from gateway.types import Caller, Plan, Preferences
 from tests.routing.samples import deployment, request, route
 

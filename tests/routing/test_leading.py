@@ -4,9 +4,10 @@ from itertools import pairwise
 
 import pytest
 
+from gateway.routing.book import StatsBook
 from gateway.routing.planner import plan
 from gateway.routing.policy import Weights
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.stats import Stats
 from tests.routing.samples import deployment, request, route
 
 A, B = deployment("a"), deployment("b")

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import pytest
 
+from gateway.routing.book import StatsBook
 from gateway.routing.breaker import state
 from gateway.routing.lane import Candidate
 from gateway.routing.planner import plan
 from gateway.routing.policy import Route
-from gateway.routing.stats import StatsBook
 from gateway.types import Choice, Outcome, Price
 from tests.routing.samples import deployment, fault, outcome, request, route, usage
 

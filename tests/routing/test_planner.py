@@ -3,12 +3,13 @@
 import pytest
 
 from gateway.errors import NoCandidate, NothingFits, TooLongForAll
+from gateway.routing.book import StatsBook
 from gateway.routing.breaker import FRESH, Breaker, opened
 from gateway.routing.concurrency import Allowance
 from gateway.routing.lane import Candidate
 from gateway.routing.planner import PROBE_AGE, PROBE_SHARE, plan
 from gateway.routing.policy import Route, Weights
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.stats import Stats
 from gateway.types import Deployment, Plan, Preferences, Price, Rejection
 from tests.routing.samples import deployment, request, route
 

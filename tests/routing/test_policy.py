@@ -2,9 +2,9 @@
 
 import pytest
 
+from gateway.routing.book import StatsBook
 from gateway.routing.lane import Candidate, Lane
 from gateway.routing.policy import Arm, Route, key_digest
-from gateway.routing.stats import StatsBook
 from gateway.types import Caller, ChatRequest
 from tests.routing.samples import MODEL, deployment, policy, request, route
 

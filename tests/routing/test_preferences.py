@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from gateway.errors import NothingFits
+from gateway.routing.book import StatsBook
 from gateway.routing.lane import Candidate
 from gateway.routing.planner import plan
 from gateway.routing.policy import Route, Weights
 from gateway.routing.preferences import dispreferred, rank
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.stats import Stats
 from gateway.types import Plan, Preferences, Price
 from tests.routing.samples import deployment, request, route
 

@@ -1,8 +1,8 @@
 """What is known of a server by looking at it: out while it is not well, and less liked while it is crowded."""
 
+from gateway.routing.book import StatsBook
 from gateway.routing.breaker import state
 from gateway.routing.planner import plan
-from gateway.routing.stats import StatsBook
 from tests.routing.samples import deployment, fault, outcome, request, route
 
 NOW = 1000.0

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.routing.book import StatsBook
 from gateway.routing.lane import Candidate, Lane
 from gateway.routing.planner import plan
 from gateway.routing.policy import Arm, Route
 from gateway.routing.rollout import Rollout
 from gateway.routing.split import arm_of, conversation, hashed
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.stats import Stats
 from gateway.types import Caller, ChatRequest
 from tests.routing.samples import BODY, deployment, request, route
 

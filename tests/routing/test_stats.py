@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.engine.attempt import patience_of
+from gateway.routing.book import StatsBook
 from gateway.routing.breaker import FAULTS, Breaker, trying
 from gateway.routing.forecast import prior
-from gateway.routing.stats import PARKING, UNSEEN, Stats, StatsBook, learnt, mean
+from gateway.routing.stats import PARKING, UNSEEN, Stats, learnt, mean
 from gateway.types import Choice, Outcome, Timeouts
 from tests.routing.samples import deployment, fault, outcome, request, route, usage, view
 

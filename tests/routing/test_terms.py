@@ -3,9 +3,10 @@
 import pytest
 
 from gateway.routing import terms
+from gateway.routing.book import StatsBook
 from gateway.routing.forecast import UNKNOWN_SIZE
 from gateway.routing.policy import Weights
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.stats import Stats
 from gateway.types import Price
 from tests.routing.samples import deployment, request, route, view
 

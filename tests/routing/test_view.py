@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.routing.book import StatsBook
 from gateway.routing.forecast import Latency, prior
 from gateway.routing.policy import Route
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.stats import Stats
 from gateway.types import ChatRequest, Forecast, Price
 from tests.routing.samples import MODEL, deployment, request, route, view
 

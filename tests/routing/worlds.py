@@ -5,12 +5,13 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 
 from gateway.errors import NoCandidate, NothingFits, TooLongForAll
+from gateway.routing.book import StatsBook
 from gateway.routing.breaker import FRESH, Breaker, free, opened, trying
 from gateway.routing.concurrency import Allowance
 from gateway.routing.lane import Candidate, Lane
 from gateway.routing.planner import Deliberation, deliberate, plan
 from gateway.routing.policy import Arm, Burst, Route, Weights
-from gateway.routing.stats import START_TAIL, Stats, StatsBook
+from gateway.routing.stats import START_TAIL, Stats
 from gateway.types import ChatRequest, Deployment, Plan, Preferences, Price
 from tests.routing.samples import request, route
 

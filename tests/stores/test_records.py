@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from gateway.policytools.explain import plan_json
 from gateway.policytools.logged import LoggedRequest, line_of
+from gateway.routing.book import StatsBook
 from gateway.routing.lane import Candidate
 from gateway.routing.planner import plan
-from gateway.routing.stats import Stats, StatsBook
+from gateway.routing.stats import Stats
 from gateway.stores.records import Numbers, facts, packed, read_facts, unpacked
 from gateway.types import Deployment, Forecast, Plan, Price, Record, Sketch, Usage
 from tests.routing.samples import deployment, fault, request, route

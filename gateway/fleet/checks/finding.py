@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from gateway.config.problems import Severity
 from gateway.fleet.httpx_transport import Answer
-from gateway.types import Backend, Deployment, ServedModel
+from gateway.providers.port import ServedModel
+from gateway.types import Backend, Deployment
 
 
 class Finding(NamedTuple):

@@ -6,7 +6,8 @@ from gateway.catalogue import Catalogue
 from gateway.config.problems import Severity, clean
 from gateway.fleet.checks.finding import Finding, Subject
 from gateway.fleet.checks.habits import Habits
-from gateway.types import Deployment, ServedModel
+from gateway.providers.port import ServedModel
+from gateway.types import Deployment
 
 MOST = 2000  # models of a list in which the nearest are looked for
 
