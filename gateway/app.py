@@ -35,6 +35,7 @@ from gateway.engine.engine import Engine
 from gateway.engine.shadow import Shadows
 from gateway.engine.tools import Tools
 from gateway.fleet.probes import Means, Probes
+from gateway.outcomes import Observer
 from gateway.providers.kind import Kind
 from gateway.providers.pool import ProviderPool
 from gateway.providers.registry import provider_class
@@ -61,7 +62,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.pulse import Pulse
 from gateway.telemetry.requests import RequestLog
 from gateway.telemetry.traces import Traces, traces
-from gateway.types import NOTHING, Observer
+from gateway.types import NOTHING
 
 SWITCH_SECONDS = 0.00005  # after which a thread that reads a policy lets the loop go on
 USUAL = Drain()

@@ -9,9 +9,10 @@ from gateway.api.admin_shapes import RequestRow, RequestStory
 from gateway.api.answers import problems, told
 from gateway.api.past import Past, counterfactual
 from gateway.api.views import attempt_rows, record_row
+from gateway.outcomes import Record
 from gateway.policytools.explain import plan_json
 from gateway.stores.request_file import Wanted
-from gateway.types import Json, Record
+from gateway.types import Json
 
 LINES = "application/jsonl"
 ID = 64  # characters

@@ -10,10 +10,11 @@ import orjson
 
 from gateway.api.views import backend_rows, record_row
 from gateway.config.live import LivePolicy
+from gateway.outcomes import Outcome, Record, Shadowed
 from gateway.routing.book import StatsBook
 from gateway.routing.policy import Policy
 from gateway.telemetry.pulse import Pulse
-from gateway.types import Json, Outcome, Record, Shadowed
+from gateway.types import Json
 
 TOPICS = frozenset({"pulse", "requests", "backends", "policy"})
 MOST = 32  # that follow at a time

@@ -6,11 +6,12 @@ from contextlib import closing, suppress
 from typing import NamedTuple
 
 from gateway.api.views import shadow_row
+from gateway.outcomes import Record
 from gateway.policytools.logged import LoggedRequest, line_of
 from gateway.stores.request_file import Wanted, oldest_first, one, page
 from gateway.stores.state import Job, Result, StateAway, StateFile, StateRefused, translated
 from gateway.telemetry.requests import RequestLog
-from gateway.types import Deployment, Json, Record
+from gateway.types import Deployment, Json
 
 Found = tuple[Record, Json | None]  # a request, and what came of its copy
 

@@ -7,13 +7,13 @@ from copy import copy
 from gateway.config.gently import breathe
 from gateway.config.loading import Loaded
 from gateway.config.versions import Change
+from gateway.outcomes import Sketch
 from gateway.policytools.diff import Difference, difference
 from gateway.policytools.logged import LoggedRequest
 from gateway.policytools.replay import Replay, replay
 from gateway.policytools.versions import Version
 from gateway.routing.book import StatsBook
 from gateway.telemetry.requests import RequestLog
-from gateway.types import Sketch
 
 ACTIONS = (("added", "+"), ("removed", "-"), ("changed", "~"))
 NAMED = 10  # entries that a line tells by name; of more, how many

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from gateway.catalogue.facts import LicenceTerms, ModelFacts
+from gateway.outcomes import Measured, Outcome, Record, Shadowed
 from gateway.routing.book import StatsBook
 from gateway.routing.breaker import state
 from gateway.routing.forecast import prior
 from gateway.routing.policy import Policy
-from gateway.types import Caller, Deployment, Json, Measured, Outcome, Price, Record, Shadowed
+from gateway.types import Caller, Deployment, Json, Price
 
 NO_TTFTS: Mapping[str, Iterable[float]] = MappingProxyType({})
 

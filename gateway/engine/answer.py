@@ -25,6 +25,7 @@ from gateway.engine.turns import Turn, Turns
 from gateway.engine.waiting import Waiting
 from gateway.engine.waste import outdone, wasted
 from gateway.errors import Inadequate, NoCandidate, NotCached, PolicyError, Shed, TotalTimeout, UpstreamError
+from gateway.outcomes import Outcome
 from gateway.providers.port import Embedder
 from gateway.routing.causes import BURST, OVERLOADED, cause_of
 from gateway.routing.filters import unavailable
@@ -33,17 +34,7 @@ from gateway.routing.policy import Policy, Route
 from gateway.stores.cache import Entry
 from gateway.stores.limits import Lease, limited
 from gateway.telemetry.trace_context import trace_of
-from gateway.types import (
-    Backend,
-    CacheResult,
-    ChatRequest,
-    Choice,
-    Chunk,
-    Deployment,
-    Outcome,
-    Plan,
-    Usage,
-)
+from gateway.types import Backend, CacheResult, ChatRequest, Choice, Chunk, Deployment, Plan, Usage
 
 log = structlog.get_logger()
 NO_CAUSES: frozenset[str] = frozenset()

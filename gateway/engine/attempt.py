@@ -13,8 +13,9 @@ from gateway.engine.rests import ReadRest, Unbroken
 from gateway.engine.tally import Tally
 from gateway.engine.watch import Watch
 from gateway.errors import GatewayError, Inadequate, InternalError, InvalidResponse, StreamCut, UpstreamError
+from gateway.outcomes import Outcome
 from gateway.providers.port import Provider
-from gateway.types import ChatRequest, Choice, Chunk, Deployment, Json, Outcome, OutcomeName, Timeouts, Usage
+from gateway.types import ChatRequest, Choice, Chunk, Deployment, Json, OutcomeName, Timeouts, Usage
 
 WHOLE_SLACK = 3.0  # times the measured time that an answer in one piece may take
 FEW_TOKENS = 64  # that any answer may have

@@ -11,8 +11,9 @@ from gateway.engine.seam import Seam
 from gateway.engine.tools import Tools
 from gateway.engine.turns import Turn, Turns
 from gateway.errors import GatewayError
+from gateway.outcomes import Outcome
 from gateway.routing.policy import Hedge, Route
-from gateway.types import Chunk, Deployment, Outcome
+from gateway.types import Chunk, Deployment
 
 Tried = tuple[Turn, Attempt]
 

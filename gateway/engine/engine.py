@@ -9,10 +9,11 @@ from gateway.engine.observers import tell_answered
 from gateway.engine.shadow import Shadows
 from gateway.engine.tools import Tools
 from gateway.errors import Forbidden, ModelNotFound
+from gateway.outcomes import Record
 from gateway.routing.book import StatsBook
 from gateway.routing.policy import Policy, Route
 from gateway.telemetry.trace_context import trace_of
-from gateway.types import ChatRequest, Json, Preferences, Record
+from gateway.types import ChatRequest, Json, Preferences
 
 NAME_LIMIT = 100  # characters of an unknown name that are looked at and repeated
 NEAREST = 3  # names that an error about an unknown model suggests

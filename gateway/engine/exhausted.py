@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.errors import UpstreamError
-from gateway.types import Outcome
+from gateway.outcomes import Outcome
 
 RETRY_AFTER = 2.0  # seconds after which it is worth while to ask again
 

@@ -10,10 +10,11 @@ import orjson
 
 from gateway.engine.admission import HEADER, class_of
 from gateway.errors import Draining, TotalTimeout
+from gateway.outcomes import Outcome
 from gateway.providers.port import Embedder
 from gateway.routing.policy import Route
 from gateway.stores.cache import ENTRY_BYTES, Entry
-from gateway.types import CacheResult, ChatRequest, Chunk, Class, Deployment, Outcome, Usage
+from gateway.types import CacheResult, ChatRequest, Chunk, Class, Deployment, Usage
 
 AHEAD_BYTES = 256 << 10  # that an upstream may be ahead of the reader who is furthest
 EVENT = b"data: "

@@ -1,9 +1,10 @@
 """When a second deployment is asked beside a first one that is slow to begin: by time, by budget, and by room."""
 
+from gateway.outcomes import Outcome
 from gateway.routing.book import StatsBook
 from gateway.routing.policy import Hedge
 from gateway.routing.stats import Stats
-from gateway.types import Choice, Deployment, Outcome
+from gateway.types import Choice, Deployment
 
 BUSY = 0.7  # share of the slots in use above which nobody is asked twice
 SAVED = 10.0  # second attempts that a quiet time may save up

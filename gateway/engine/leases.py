@@ -11,10 +11,11 @@ import orjson
 
 from gateway.engine.tools import Tools
 from gateway.errors import LimitReached
+from gateway.outcomes import Outcome
 from gateway.routing.forecast import rate
 from gateway.routing.policy import Route
 from gateway.stores.limits import Lease, Need, nano
-from gateway.types import ChatRequest, Chunk, Deployment, Limits, Outcome
+from gateway.types import ChatRequest, Chunk, Deployment, Limits
 
 USUAL_TOKENS = 256  # of a completion whose length nobody has limited: its tokens are counted when it is over
 TEMPLATE_TOKENS = 64  # that a chat template adds beyond what JSON does

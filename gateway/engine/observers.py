@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import structlog
 
-from gateway.types import Observer, Outcome, Record, Shadowed
+from gateway.outcomes import Observer, Outcome, Record, Shadowed
 
 log = structlog.get_logger()
 Told = TypeVar("Told")

@@ -6,8 +6,9 @@ from itertools import islice
 from gateway.engine.answer import Answer
 from gateway.engine.attempt import BEATEN
 from gateway.errors import Draining, GatewayError, UpstreamError
+from gateway.outcomes import Outcome, Record, Sketch
 from gateway.routing.policy import Policy
-from gateway.types import NOTHING, ChatRequest, Json, Outcome, OutcomeName, Record, Sketch, Usage
+from gateway.types import NOTHING, ChatRequest, Json, OutcomeName, Usage
 
 PAIRS, PAIR = 16, 64 + 512  # of metadata, and characters of one
 

@@ -2,9 +2,9 @@
 
 import structlog
 
+from gateway.outcomes import Outcome
 from gateway.routing.book import StatsBook
 from gateway.routing.policy import Route
-from gateway.types import Outcome
 
 log = structlog.get_logger()
 

@@ -8,8 +8,9 @@ import orjson
 from gateway.engine.splice import Continuation, Delivered, Mismatch, Splice, summed
 from gateway.engine.tally import CHARS_PER_TOKEN, usage_of
 from gateway.errors import Rejected, SpliceMismatch, UpstreamError
+from gateway.outcomes import Outcome
 from gateway.providers.kind import Kind
-from gateway.types import ChatRequest, Chunk, Json, Outcome, Usage
+from gateway.types import ChatRequest, Chunk, Json, Usage
 
 FORMS = (  # fields of a body by which a server makes an answer keep to a form
     "tools",

@@ -15,9 +15,10 @@ from gateway.engine.tally import Tally
 from gateway.engine.tools import Tools
 from gateway.engine.transitions import turned
 from gateway.errors import GatewayError, NoCandidate, PolicyError
+from gateway.outcomes import Measured, Outcome, Record, Shadowed
 from gateway.routing.planner import plan
 from gateway.routing.policy import Policy, Route, Shadow
-from gateway.types import ChatRequest, Choice, Chunk, Measured, Outcome, Preferences, Record, Shadowed
+from gateway.types import ChatRequest, Choice, Chunk, Preferences
 
 AT_ONCE = 8  # mirrored requests in the whole gateway
 MOST_CHARACTERS = 1 << 20  # of an answer that is put together

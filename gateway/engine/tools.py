@@ -10,12 +10,13 @@ from gateway.engine.cached import Keeping
 from gateway.engine.hedge import Hedges
 from gateway.engine.queue import Queues
 from gateway.engine.rests import Rests
+from gateway.outcomes import Observer
 from gateway.providers.port import Provider
 from gateway.routing.book import StatsBook
 from gateway.stores.limits import Limiter
 from gateway.stores.limits_memory import MemoryLimits
 from gateway.telemetry.trace_context import Trace
-from gateway.types import Backend, Observer
+from gateway.types import Backend
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from gateway.engine.attempt import BEATEN
 from gateway.engine.seam import Seam
-from gateway.types import Outcome
+from gateway.outcomes import Outcome
 
 INADEQUATE = "upstream_inadequate"  # whether such an answer is wasted shows when all attempts are over
 REASONS = {"caller_gone": "disconnect", BEATEN: "hedge"}  # by error type; whatever else has failed is a retry

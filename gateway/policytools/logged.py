@@ -22,8 +22,9 @@ from typing import NamedTuple
 
 import orjson
 
+from gateway.outcomes import Sketch
 from gateway.routing.policy import Policy
-from gateway.types import Caller, ChatRequest, Json, Sketch
+from gateway.types import Caller, ChatRequest, Json
 
 LATEST = 253_402_214_400.0  # Unix time, a day before the year 10000: a later moment has no date in some time zones
 STUBS: Mapping[str, Json] = {  # what a body must hold for an expression to see what the request needs

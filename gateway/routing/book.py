@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Mapping
 
+from gateway.outcomes import Outcome
 from gateway.routing.breaker import (
     HALF_OPEN,
     NEVER,
@@ -18,7 +19,7 @@ from gateway.routing.breaker import (
 from gateway.routing.concurrency import Allowance, cut, grown
 from gateway.routing.rollout import Progress, Rollout, moved
 from gateway.routing.stats import PARKING, UNSEEN, Stats, learnt, mean
-from gateway.types import Deployment, Load, Outcome, Plan
+from gateway.types import Deployment, Load, Plan
 
 TRIAL_SLACK = 1.0  # seconds that a trial may take beyond the time to its first token, before somebody else may try
 HOUR = 3600.0

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from gateway.types import Outcome
+from gateway.outcomes import Outcome
 
 WEIGHT = 0.1  # of a new sample in the mean times
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 from zlib import crc32
 
+from gateway.outcomes import Outcome
 from gateway.routing.breaker import (
     FRESH,
     Breaker,
@@ -12,7 +13,6 @@ from gateway.routing.breaker import (
     succeeded,
 )
 from gateway.routing.line import Line
-from gateway.types import Outcome
 
 GONE = "no longer serves this model"
 WEIGHT = 0.2  # of a new sample in the moving averages: about the last ten count

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable
 from typing import NamedTuple
 
+from gateway.outcomes import Shadowed
 from gateway.stores.journal import Journal
 from gateway.stores.ledger import Hourly, TeamOf
 from gateway.stores.news import News
@@ -12,7 +13,7 @@ from gateway.stores.reservations import Reservations, Spent, charge, spent
 from gateway.stores.retention import Bounds, Retention
 from gateway.stores.state import StateAway, StateFile, StateRefused
 from gateway.stores.writer import Writer
-from gateway.types import Json, Shadowed
+from gateway.types import Json
 
 FOLLOW_SECONDS = 1.0
 SHARED = "give each gateway a GATEWAY_STATE_DIR of its own, or all a GATEWAY_STORE_URL: each counts budgets by itself"

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import orjson
 
+from gateway.outcomes import Outcome, Record, Shadowed
 from gateway.stores.ledger import INSERT_NEW, Hourly, Row, TeamOf, copied, late, row_of_nobody, rows_of
 from gateway.stores.news import News
 from gateway.stores.records import Numbers, packed
-from gateway.types import Json, Outcome, Record, Shadowed
+from gateway.types import Json
 
 SPOOL = 10_000  # rows of the ledger that wait while they cannot be written
 HELD = 2_000  # requests of the log that do

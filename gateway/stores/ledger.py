@@ -4,7 +4,8 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from gateway.types import Deployment, Outcome, Record, Shadowed
+from gateway.outcomes import Outcome, Record, Shadowed
+from gateway.types import Deployment
 
 DAY = 86_400
 COPY = 1000  # in place of an attempt's number: the request's copy, which a route mirrors

@@ -15,20 +15,8 @@ from typing import Any
 
 import orjson
 
-from gateway.types import (
-    NOTHING,
-    Choice,
-    Deployment,
-    Forecast,
-    Json,
-    Outcome,
-    Plan,
-    Price,
-    Ranked,
-    Record,
-    Rejection,
-    Sketch,
-)
+from gateway.outcomes import Outcome, Record, Sketch
+from gateway.types import NOTHING, Choice, Deployment, Forecast, Json, Plan, Price, Ranked, Rejection
 from gateway.types import Usage as Tokens
 
 MOST_REJECTED = 100  # of a plan, that are kept

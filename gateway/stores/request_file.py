@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import orjson
 
+from gateway.outcomes import Record
 from gateway.stores.records import deployments_of, unpacked
-from gateway.types import Deployment, Json, Record
+from gateway.types import Deployment, Json
 
 BATCH = 500  # requests that are read at a time
 

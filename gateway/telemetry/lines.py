@@ -4,7 +4,7 @@ from zlib import crc32
 
 import structlog
 
-from gateway.types import Measured, Outcome, Record, Shadowed
+from gateway.outcomes import Measured, Outcome, Record, Shadowed
 
 REMEDIES = {  # of failures that stay until somebody acts
     "upstream_credentials": "replace the backend's api_key, then reload the policy",

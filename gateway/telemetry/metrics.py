@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry
 
+from gateway.outcomes import Outcome, Record, Shadowed
 from gateway.telemetry.counting import Counter, Histogram
 from gateway.telemetry.exemplars import exemplar
 from gateway.telemetry.savings import saved
-from gateway.types import Outcome, Record, Shadowed
 
 # Bucket edges of the GenAI semantic conventions, in tokens and in seconds, widened at the fast end.
 TOKENS = tuple(4**power for power in range(14))

@@ -4,8 +4,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from gateway.outcomes import Outcome, Record, Shadowed
 from gateway.telemetry.savings import saved
-from gateway.types import Outcome, Record, Shadowed
 
 SECONDS = 300  # that are kept
 HELD = 20_000  # records of one second; what comes beyond them is not counted here

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from itertools import islice
 
-from gateway.types import Outcome, Record, Shadowed
+from gateway.outcomes import Outcome, Record, Shadowed
 
 KEPT = 1000
 CANDIDATES = 20_000  # of all plans in memory together: those of large fleets would take a hundred megabytes

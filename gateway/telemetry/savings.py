@@ -14,7 +14,8 @@ a price counts as paid.
 
 from collections.abc import Iterable, Sequence
 
-from gateway.types import Deployment, Price, Record
+from gateway.outcomes import Record
+from gateway.types import Deployment, Price
 
 OWN = "self_hosted"
 PAID = Price(0.0, 0.0)  # own hardware

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from gateway.outcomes import Outcome, Record, Shadowed
 from gateway.telemetry.trace_context import Trace, begun, trace_of
-from gateway.types import Outcome, Record, Shadowed
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider

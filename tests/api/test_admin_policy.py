@@ -11,8 +11,8 @@ from gateway.api.guard import Guard
 from gateway.app import build
 from gateway.config.live import LivePolicy
 from gateway.config.watching import Watcher
+from gateway.outcomes import Sketch
 from gateway.policytools.logged import read_line
-from gateway.types import Sketch
 from tests.api.operators import KEY, Admin
 from tests.config.reloading import BAD, OPEN
 from tests.telemetry.records import record

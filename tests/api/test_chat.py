@@ -12,8 +12,9 @@ from gateway.api.chat import Exchange
 from gateway.api.door import Door
 from gateway.api.reply import Message
 from gateway.api.server import GONE
+from gateway.outcomes import Record
 from gateway.routing.policy import key_digest
-from gateway.types import Caller, Record
+from gateway.types import Caller
 from tests.engine.fakes import Rig, Script, whole
 from tests.engine.virtual_time import run
 from tests.routing.samples import MODEL, deployment, policy, route

@@ -6,10 +6,11 @@ import orjson
 import pytest
 
 from gateway.api.past import counterfactual
+from gateway.outcomes import Record, Sketch
 from gateway.policytools.logged import read_line
 from gateway.routing.book import StatsBook
 from gateway.routing.planner import plan
-from gateway.types import Price, Record, Sketch
+from gateway.types import Price
 from tests.api.offices import Office
 from tests.routing.samples import deployment, request, route, usage
 from tests.stores.books import asked, tell

@@ -6,9 +6,9 @@ from gateway.api.preview import NAMED, Preview, snapshot
 from gateway.catalogue import Catalogue
 from gateway.config.loading import Loaded, read
 from gateway.config.versions import Change
+from gateway.outcomes import Sketch
 from gateway.routing.book import StatsBook
 from gateway.telemetry.requests import RequestLog
-from gateway.types import Sketch
 from tests.routing.samples import deployment, outcome
 from tests.telemetry.records import record
 

@@ -14,6 +14,7 @@ from statistics import median
 from typing import NamedTuple
 
 from gateway.api.door import Door
+from gateway.outcomes import Outcome, Record, Sketch
 from gateway.routing.planner import plan
 from gateway.stores.books import Books, Wants
 from gateway.stores.callers import FileCallers, Key, StoredCaller, digest_of
@@ -21,7 +22,7 @@ from gateway.stores.keyring import Keyring
 from gateway.stores.request_file import Wanted, page
 from gateway.stores.retention import Bounds
 from gateway.stores.state import StateFile
-from gateway.types import ChatRequest, Outcome, Record, Sketch, Usage
+from gateway.types import ChatRequest, Usage
 from tests.routing.samples import policy
 
 from .planning import NOW, fleet

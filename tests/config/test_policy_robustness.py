@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from gateway.catalogue import Catalogue
 from gateway.config.loading import Loaded, read
 from gateway.errors import GatewayError
+from gateway.outcomes import Outcome
 from gateway.routing.book import StatsBook
 from gateway.routing.planner import plan
 from gateway.routing.policy import Policy, Route
-from gateway.types import ChatRequest, Outcome, Plan, Preferences
+from gateway.types import ChatRequest, Plan, Preferences
 
 DEFAULT = Path(__file__).parents[2] / "policies" / "default.yaml"
 CATALOGUE = Catalogue.load()

@@ -15,12 +15,13 @@ from gateway.engine.flights import unframed
 from gateway.engine.shadow import Shadows
 from gateway.engine.tools import Tools
 from gateway.errors import GatewayError
+from gateway.outcomes import Observer, Outcome, Record, Shadowed
 from gateway.providers.kind import Kind
 from gateway.providers.port import HttpCall, Response, ServedModel
 from gateway.routing.book import StatsBook
 from gateway.routing.policy import Policy, Route
 from gateway.stores.cache import MemoryCache
-from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json, Observer, Outcome, Record, Shadowed
+from gateway.types import Backend, ChatRequest, Chunk, Deployment, Json
 from tests.engine.virtual_time import now
 from tests.routing.samples import policy, request
 

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from gateway import errors
 from gateway.engine.answer import Answer
+from gateway.outcomes import Outcome, Record, Shadowed
 from gateway.routing.book import Known
 from gateway.routing.lane import Candidate
 from gateway.routing.policy import CachePolicy
 from gateway.routing.stats import Stats
 from gateway.stores.cache import ENTRY_BYTES
-from gateway.types import Json, Outcome, Record, Shadowed
+from gateway.types import Json
 from tests.engine.fakes import (
     GOOD,
     Rig,

@@ -7,7 +7,8 @@ import pytest
 
 from gateway import errors
 from gateway.engine.attempt import HELD_CHUNKS, Attempt, patience_of
-from gateway.types import ChatRequest, Choice, Deployment, Forecast, Json, Outcome, Price, Timeouts, Usage
+from gateway.outcomes import Outcome
+from gateway.types import ChatRequest, Choice, Deployment, Forecast, Json, Price, Timeouts, Usage
 from tests.engine.fakes import GOOD, Script, ScriptedProvider, finish, role, text, used, whole, words
 from tests.engine.virtual_time import now, run
 from tests.routing.samples import BODY, deployment, policy, request, route

@@ -9,9 +9,10 @@ from gateway import errors
 from gateway.engine.answer import Answer
 from gateway.engine.flights import AHEAD_BYTES, unframed
 from gateway.engine.record import Ending, recorded
+from gateway.outcomes import Record
 from gateway.routing.policy import CachePolicy, Route
 from gateway.stores.cache import ENTRY_BYTES
-from gateway.types import CacheControl, Caller, Chunk, Json, Price, Record, Usage
+from gateway.types import CacheControl, Caller, Chunk, Json, Price, Usage
 from tests.engine.fakes import GOOD, Rig, Script, batches_of, bodies, finish, text, used, whole, words
 from tests.engine.virtual_time import now, run
 from tests.routing.samples import BODY, deployment, route

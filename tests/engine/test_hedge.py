@@ -13,12 +13,13 @@ from gateway.engine.answer import Answer
 from gateway.engine.attempt import BEATEN
 from gateway.engine.hedge import SAVED, Budget, Hedges, scarce
 from gateway.engine.record import Ending, reason_of, recorded
+from gateway.outcomes import Outcome
 from gateway.routing.book import StatsBook
 from gateway.routing.concurrency import Allowance
 from gateway.routing.lane import Candidate
 from gateway.routing.policy import Hedge
 from gateway.routing.stats import UNSEEN, Stats, learnt
-from gateway.types import Choice, Forecast, Outcome, Preferences, Price
+from gateway.types import Choice, Forecast, Preferences, Price
 from tests.engine.fakes import GOOD, Rig, Script, bodies, finish, role, text, used, whole, words
 from tests.engine.virtual_time import now, run
 from tests.routing.samples import deployment, outcome, route

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from gateway.engine.attempt import Attempt
 from gateway.engine.race import race
 from gateway.errors import FirstTokenTimeout, GatewayError, Refused, ServerFault, TotalTimeout, Unreachable
-from gateway.types import Backend, Chunk, Outcome, Timeouts
+from gateway.outcomes import Outcome
+from gateway.types import Backend, Chunk, Timeouts
 from tests.engine.fakes import GOOD, Script, ScriptedProvider, text
 from tests.engine.virtual_time import now, run
 from tests.routing.samples import deployment, request

@@ -7,9 +7,10 @@ import pytest
 from gateway import errors
 from gateway.engine.answer import Answer
 from gateway.engine.record import Ending, recorded, rejected, sketch
+from gateway.outcomes import Record
 from gateway.routing.lane import Candidate
 from gateway.routing.policy import CachePolicy
-from gateway.types import Backend, Price, Record, Usage
+from gateway.types import Backend, Price, Usage
 from tests.engine.fakes import GOOD, Rig, Script, batches_of, bodies, finish, text, used
 from tests.engine.virtual_time import now, run
 from tests.routing.samples import deployment, policy, request, route

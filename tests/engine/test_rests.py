@@ -10,7 +10,8 @@ from gateway import errors
 from gateway.engine.answer import Answer
 from gateway.engine.record import Ending, recorded
 from gateway.engine.rests import Rests, Unbroken
-from gateway.types import Backend, Price, ReadOn, Record, Usage
+from gateway.outcomes import Record
+from gateway.types import Backend, Price, ReadOn, Usage
 from tests.engine.fakes import Rig, Script, bodies, finish, text, used, whole
 from tests.engine.virtual_time import now, run
 from tests.routing.samples import deployment, route

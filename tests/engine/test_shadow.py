@@ -12,10 +12,11 @@ from gateway import errors
 from gateway.engine.answer import Answer
 from gateway.engine.record import Ending, recorded
 from gateway.engine.shadow import MOST_CHARACTERS, Sampled, Seen, Shadows
+from gateway.outcomes import Observer, Shadowed
 from gateway.providers.kind import Kind
 from gateway.routing.lane import Candidate, Lane
 from gateway.routing.policy import CachePolicy, Route, Shadow
-from gateway.types import Backend, Deployment, Json, Observer, Preferences, Price, Shadowed, Timeouts
+from gateway.types import Backend, Deployment, Json, Preferences, Price, Timeouts
 from tests.engine.fakes import GOOD, Rig, Script, batches_of, chunk, delta, finish, role, text, used, whole, words
 from tests.engine.virtual_time import now, run
 from tests.routing.samples import BODY, deployment, request, route

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from gateway.catalogue import Catalogue
 from gateway.config.loading import read
+from gateway.outcomes import Sketch
 from gateway.policytools.logged import BadLine, LoggedRequest, asked_again, line_of, read_line
-from gateway.types import Sketch
 
 TEXTS = st.dictionaries(st.text(st.characters(codec="ascii", categories=["Ll"]), min_size=1), st.text())
 REQUESTS = st.builds(

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from gateway.catalogue import Catalogue
 from gateway.config.loading import read
+from gateway.outcomes import Sketch
 from gateway.policytools.logged import LoggedRequest
 from gateway.policytools.replay import EXAMPLES, Found, quantile, replay, replay_json
 from gateway.routing.book import StatsBook
 from gateway.routing.policy import Policy
 from gateway.routing.stats import Stats
-from gateway.types import Sketch
 
 CATALOGUE = Catalogue.load()
 TEXT = """\

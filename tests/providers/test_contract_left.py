@@ -7,7 +7,8 @@ import pytest
 from gateway.demo.standins.faults import Silent, Slow
 from gateway.engine.attempt import Attempt
 from gateway.errors import FirstTokenTimeout, IdleTimeout, UpstreamError
-from gateway.types import Outcome, Timeouts
+from gateway.outcomes import Outcome
+from gateway.types import Timeouts
 
 from .asking import PATIENCE, ask, every_kind, question, source, whole_and_streamed
 from .upstreams import PROMPT, Kind, Link, linked

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from gateway.outcomes import Outcome
 from gateway.routing.book import StatsBook
 from gateway.routing.lane import Candidate
 from gateway.routing.policy import Policy, Route
 from gateway.routing.view import View
-from gateway.types import Backend, ChatRequest, Deployment, Outcome, Usage
+from gateway.types import Backend, ChatRequest, Deployment, Usage
 
 MODEL = "llama-3.3-70b-instruct"
 BODY = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}

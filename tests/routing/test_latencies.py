@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.outcomes import Outcome
 from gateway.routing.stats import UNSEEN, learnt
-from gateway.types import Outcome
 from tests.routing.samples import deployment, outcome, usage
 
 GPU = deployment("gpu-a")

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import pytest
 
+from gateway.outcomes import Outcome
 from gateway.routing.book import StatsBook
 from gateway.routing.breaker import state
 from gateway.routing.lane import Candidate
 from gateway.routing.planner import plan
 from gateway.routing.policy import Route
-from gateway.types import Choice, Outcome, Price
+from gateway.types import Choice, Price
 from tests.routing.samples import deployment, fault, outcome, request, route, usage
 
 WARM_UP, OUTAGE, AFTER = 20.0, 60.0, 60.0

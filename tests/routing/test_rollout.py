@@ -4,9 +4,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from gateway.outcomes import Outcome
 from gateway.routing.book import StatsBook
 from gateway.routing.rollout import Progress, Rollout, Side, moved
-from gateway.types import Outcome
 from tests.routing.samples import deployment, fault, outcome
 
 GPU = deployment()

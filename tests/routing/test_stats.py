@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.engine.attempt import patience_of
+from gateway.outcomes import Outcome
 from gateway.routing.book import StatsBook
 from gateway.routing.breaker import FAULTS, Breaker, trying
 from gateway.routing.forecast import prior
 from gateway.routing.stats import PARKING, UNSEEN, Stats, learnt, mean
-from gateway.types import Choice, Outcome, Timeouts
+from gateway.types import Choice, Timeouts
 from tests.routing.samples import deployment, fault, outcome, request, route, usage, view
 
 GPU = deployment("gpu-a")

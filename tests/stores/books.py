@@ -4,11 +4,12 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from gateway.outcomes import Outcome, Record, Shadowed
 from gateway.stores.books import Books, Wants
 from gateway.stores.ledger import Row
 from gateway.stores.retention import Bounds
 from gateway.stores.state import StateFile
-from gateway.types import Json, Outcome, Record, Shadowed
+from gateway.types import Json
 from tests.routing.samples import outcome
 from tests.telemetry.records import WON, record
 

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.outcomes import Record
 from gateway.stores import journal
 from gateway.stores.books import Books
 from gateway.stores.journal import UNCLAIMED
 from gateway.stores.ledger import MOST_TOKENS, rows_of
 from gateway.stores.request_file import Wanted, one, page
 from gateway.stores.spend import by_day_of, spend
-from gateway.types import Price, Record, Usage
+from gateway.types import Price, Usage
 from tests.routing.samples import deployment, outcome, usage
 from tests.stores.books import HOURLY, asked, books, count, rows, tell, usd, won
 from tests.telemetry.records import LOST, WON, shadowed

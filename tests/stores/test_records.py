@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.outcomes import Record, Sketch
 from gateway.policytools.explain import plan_json
 from gateway.policytools.logged import LoggedRequest, line_of
 from gateway.routing.book import StatsBook
@@ -13,7 +14,7 @@ from gateway.routing.lane import Candidate
 from gateway.routing.planner import plan
 from gateway.routing.stats import Stats
 from gateway.stores.records import Numbers, facts, packed, read_facts, unpacked
-from gateway.types import Deployment, Forecast, Plan, Price, Record, Sketch, Usage
+from gateway.types import Deployment, Forecast, Plan, Price, Usage
 from tests.routing.samples import deployment, fault, request, route
 from tests.telemetry.records import WON, A, B, record
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.outcomes import Record
 from gateway.stores.books import Books
 from gateway.stores.request_file import Wanted, oldest_first, one, page
-from gateway.types import Record
 from tests.routing.samples import deployment
 from tests.stores.books import asked, books, tell
 from tests.stores.test_callers import INJECTIONS

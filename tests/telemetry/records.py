@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from gateway.types import Measured, Price, Record, Shadowed
+from gateway.outcomes import Measured, Record, Shadowed
+from gateway.types import Price
 from tests.routing.samples import deployment, fault, outcome, usage
 
 A = deployment("a", price=Price(1.0, 2.0), id="meta/a")

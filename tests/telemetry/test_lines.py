@@ -8,10 +8,11 @@ import pytest
 
 from gateway import errors
 from gateway.engine.record import Ending, recorded
+from gateway.outcomes import Observer
 from gateway.routing.policy import key_digest
 from gateway.telemetry import logs
 from gateway.telemetry.lines import RequestLines
-from gateway.types import Backend, Caller, Observer
+from gateway.types import Backend, Caller
 from tests.engine.fakes import GOOD, Rig, bodies
 from tests.engine.virtual_time import now, run
 from tests.routing.samples import route

@@ -13,9 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from gateway import errors
 from gateway.engine.attempt import BEATEN
 from gateway.engine.record import Ending, recorded
+from gateway.outcomes import Record
 from gateway.telemetry.counting import Counter
 from gateway.telemetry.metrics import Metrics
-from gateway.types import Choice, Forecast, Plan, Record
+from gateway.types import Choice, Forecast, Plan
 from tests.engine.fakes import Rig
 from tests.routing.samples import fault, request, route, usage
 from tests.telemetry.records import LOST, WON, A, B, record, shadowed
