@@ -15,8 +15,7 @@ HEALTH = Row(
         Chart(
             "Up",
             "Red while a deployment is ejected (its breaker is open) or resting (it asked for patience, refused our "
-            "key, "
-            "or no longer serves the model). GET /admin/backends says which, and until when.",
+            "key, or no longer serves the model). GET /admin/backends says which, and until when.",
             "short",
             (Query(f"min by (backend, model) (gateway_backend_up{{{BOTH}}})", "{{backend}} {{model}}"),),
             "states",
@@ -24,8 +23,8 @@ HEALTH = Row(
         ),
         Chart(
             "Breaker",
-            "Open after five failures in a row or half of ten; then single requests try it. Stays open: the backend is "
-            "down or unreachable from here; `llama-gateway doctor` asks it.",
+            "Open after five failures in a row or half of ten; then single requests try it. Stays open: the backend "
+            "is down or unreachable from here; `llama-gateway doctor` asks it.",
             "short",
             (Query(f"max by (backend, model) (gateway_breaker_state{{{BOTH}}})", "{{backend}} {{model}}"),),
             "states",
@@ -40,8 +39,8 @@ HEALTH = Row(
         ),
         Chart(
             "Share of failed attempts",
-            "Of what was sent to a backend, without callers who left. Above 5 %: see the reasons beside this, then the "
-            "backend's own log.",
+            "Of what was sent to a backend, without callers who left. Above 5 %: see the reasons beside this, then "
+            "the backend's own log.",
             "percentunit",
             (Query(f"({FAILED} or 0 * {TRIED}) / {TRIED}", "{{backend}}"),),
             limits=(0.05, 0.2),
@@ -50,8 +49,8 @@ HEALTH = Row(
             "Failed attempts by reason",
             "`upstream_credentials`: replace its `api_key`. `upstream_quota_exhausted`: top up the account. "
             "`upstream_model_gone`: correct the model's `id`. `upstream_rate_limited`, `upstream_overloaded`: lower "
-            "its "
-            "`limits.concurrency`, or give the route another candidate. Timeouts: raise `timeouts`, or add hardware.",
+            "its `limits.concurrency`, or give the route another candidate. Timeouts: raise `timeouts`, or add "
+            "hardware.",
             "ops",
             (
                 Query(

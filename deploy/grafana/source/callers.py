@@ -37,8 +37,7 @@ USE = Row(
         Chart(
             "Requests by outcome",
             "How each caller's requests ended. `rejected`: their mistakes or their limits; `client_cancelled`: they "
-            "did "
-            "not wait, their own timeout may be too short.",
+            "did not wait, their own timeout may be too short.",
             "reqps",
             (Query(rate("gateway_caller_requests_total", CALLER, "caller, outcome"), "{{caller}} {{outcome}}"),),
             "stack",

@@ -27,8 +27,8 @@ VLLM = Row(
         ),
         Chart(
             "Waiting",
-            "Requests that the server has accepted and not begun. Above 0 for long: it is full; add a replica, or let "
-            "the route `burst`.",
+            "Requests that the server has accepted and not begun. Above 0 for long: it is full; add a replica, or "
+            "let the route `burst`.",
             "short",
             (Query(vllm("num_requests_waiting"), NAMED),),
             limits=(1, 10),
@@ -168,8 +168,8 @@ LLAMA_CPP = Row(
 BOARD = Board(
     "hardware",
     "Own hardware",
-    "What vLLM, Ollama and llama.cpp say of themselves, beside what the gateway sees of them. Prometheus must scrape "
-    "the servers too: see deploy/prometheus/prometheus.yml.",
+    "What vLLM, Ollama and llama.cpp say of themselves, beside what the gateway sees of them. Prometheus must "
+    "scrape the servers too: see deploy/prometheus/prometheus.yml.",
     (Filter("instance", "instance", "up"),),
     (VLLM, OLLAMAS, LLAMA_CPP),
 )

@@ -58,8 +58,7 @@ USE = Row(
         Chart(
             "Answers from the cache",
             "By what the cache had: `bypass` is a route without one. Few hits: callers send `temperature` above 0, "
-            "or no "
-            "two prompts are the same.",
+            "or no two prompts are the same.",
             "reqps",
             (Query(rate("gateway_cache_requests_total", by="result"), "{{result}}"),),
             "stack",

@@ -22,8 +22,8 @@ NOW = Row(
         ),
         Chart(
             "Answered well",
-            "Share of requests that got a whole answer, without those that were the caller's own fault. "
-            "Below 99 %: see the errors by fault below, then the dashboard Backends.",
+            "Share of requests that got a whole answer, without those that were the caller's own fault. Below 99 %: "
+            "see the errors by fault below, then the dashboard Backends.",
             "percentunit",
             (Query(success(ROUTE)),),
             "number",
@@ -69,8 +69,7 @@ TRAFFIC = Row(
         Chart(
             "Requests by outcome",
             "How requests ended. `partial` is an answer that broke off, `shed` one that nobody had room for, "
-            "`rejected` "
-            "the caller's mistake or limit.",
+            "`rejected` the caller's mistake or limit.",
             "reqps",
             (Query(rate("gateway_requests_total", ROUTE, "outcome"), "{{outcome}}"),),
             "stack",
@@ -116,8 +115,8 @@ LATENCY = Row(
         ),
         Chart(
             "The gateway's own time, p99",
-            "`request`: until an upstream was asked; `response`: from its first content to the caller. More than some "
-            "milliseconds: the machine is out of CPU; start another gateway.",
+            "`request`: until an upstream was asked; `response`: from its first content to the caller. More than "
+            "some milliseconds: the machine is out of CPU; start another gateway.",
             "s",
             (Query(quantile(0.99, "gateway_overhead_seconds", by="phase"), "{{phase}}"),),
             limits=(0.01, 0.1),
@@ -132,8 +131,7 @@ LATENCY = Row(
         Chart(
             "Moves to the next deployment",
             "By what went wrong with the one before. Callers notice nothing of it but time; many of one reason are "
-            "worth "
-            "a look at Backends.",
+            "worth a look at Backends.",
             "ops",
             (Query(rate("gateway_fallbacks_total", by="reason"), "{{reason}}"),),
             "stack",
@@ -160,8 +158,8 @@ PRESSURE = Row(
         ),
         Chart(
             "Tokens that nobody got",
-            "`disconnect`: the caller left; `retry`, `splice`: the answer was begun again; `hedge`: the other one was "
-            "faster; `escalation`: a larger model did better. They are paid for all the same.",
+            "`disconnect`: the caller left; `retry`, `splice`: the answer was begun again; `hedge`: the other one "
+            "was faster; `escalation`: a larger model did better. They are paid for all the same.",
             "short",
             (Query(rate("gateway_wasted_tokens_total", by="reason"), "{{reason}}"),),
             "stack",
@@ -173,8 +171,8 @@ STORES = Row(
     (
         Chart(
             "Store up",
-            "`state` is the SQLite file, the other one what several gateways share. Red: the log says why; limits are "
-            "kept by each gateway alone meanwhile, and budgets refuse rather than overspend.",
+            "`state` is the SQLite file, the other one what several gateways share. Red: the log says why; limits "
+            "are kept by each gateway alone meanwhile, and budgets refuse rather than overspend.",
             "short",
             (Query("min by (store) (gateway_store_up)", "{{store}}"),),
             "states",

@@ -12,8 +12,8 @@ FILE = Row(
     (
         Chart(
             "Last file taken over",
-            "Red: the file as it is now was refused, and the last good one stays in force. `llama-gateway check FILE` "
-            "says what is wrong.",
+            "Red: the file as it is now was refused, and the last good one stays in force. `llama-gateway check "
+            "FILE` says what is wrong.",
             "short",
             (Query("min(gateway_policy_reload_success)"),),
             "number",
@@ -78,8 +78,7 @@ ROUTES = Row(
         Chart(
             "Nobody to ask",
             "`policy_no_candidate`: all are full, ejected or resting. `policy_nothing_fits`, `policy_too_long`: the "
-            "route "
-            "lacks a model that can do it. `llama-gateway explain --id` names the reason for each candidate.",
+            "route lacks a model that can do it. `llama-gateway explain --id` names the reason for each candidate.",
             "reqps",
             (
                 Query(
@@ -98,8 +97,7 @@ ROUTES = Row(
         Chart(
             "Attempts a request",
             "1 is one attempt each. Above 1.1 for long: retries are at their budget; a backend that fails always "
-            "should "
-            "leave the route.",
+            "should leave the route.",
             "short",
             (Query(f"{TRIED} / ({ANSWERED} - ({CACHED} or vector(0)))"),),
             limits=(1.1, 1.5),

@@ -2,8 +2,8 @@
 
 # Errors that are no failure of the gateway or its backends: the caller's own, a filter's, and prompts that fit nowhere.
 NOT_OURS = (
-    "caller_.*|policy_nothing_fits|policy_too_long|"
-    "upstream_content_filter|upstream_rejected_request|upstream_context_exceeded"
+    ""
+    "caller_.*|policy_nothing_fits|policy_too_long|upstream_content_filter|upstream_rejected_request|upstream_context_exceeded"
 )
 UNJUDGED = "rejected|client_cancelled"  # outcomes that say nothing of how well requests are answered
 OUR_OWN = "gateway_internal|gateway_store"  # errors that are failures though their outcome is `rejected`
