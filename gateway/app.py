@@ -6,8 +6,8 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from socket import socket
@@ -57,6 +57,7 @@ from gateway.stores.shared_callers import SharedCallers
 from gateway.stores.state import StateFile
 from gateway.telemetry.compat import Aliases
 from gateway.telemetry.exposition import Exposition
+from gateway.telemetry.gauges import Reading
 from gateway.telemetry.lines import RequestLines
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.pulse import Pulse
@@ -97,89 +98,121 @@ class Gateway:
     probes: Probes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may be set from outside, beside the policy."""
+
+    metrics_compat: str | None = None
+    store_url: str = MEMORY
+    env: Mapping[str, str] = field(default_factory=lambda: NOTHING)  # OpenTelemetry's own variables are read from it
+    max_in_flight: int = MOST.in_flight
+    log_sample: float = 1.0
+    health_checks: bool = True
+
+    @property
+    def aliases(self) -> Aliases | None:
+        """Other names for the metrics."""
+        return Aliases(self.metrics_compat) if self.metrics_compat else None
+
+
 def build(
     live: LivePolicy,
     admin_key: str,
     admin_hosts: frozenset[str] = frozenset(),
     chance: Callable[[], float] = random.random,
     clock: Callable[[], float] = time.monotonic,
-    metrics_compat: str | None = None,
-    store_url: str = MEMORY,
     kept: Kept | None = None,
-    env: Mapping[str, str] = NOTHING,
-    max_in_flight: int = MOST.in_flight,
-    log_sample: float = 1.0,
-    health_checks: bool = True,
+    options: Options | None = None,
 ) -> Gateway:
     """A gateway for a policy; nothing is opened yet. Raises StoreUrlError."""
-    shared, tally = shared_store(store_url), LimitTally()
+    options = options or Options()
+    shared, tally = shared_store(options.store_url), LimitTally()
     limits = MemoryLimits(clock, tally=tally) if shared is None else RedisLimits(shared, clock, tally=tally)
-    providers, book, requests = ProviderPool(), StatsBook(), RequestLog()
-    providers.keep(live.current.backends)
-    live.preview = Preview(requests, book, clock)
-    live.listeners += [lambda policy: book.forgive(), lambda policy: providers.keep(policy.backends)]
-    telemetry_name = cache(lambda kind: provider_class(kind).kind.telemetry)
-    metrics, tracing = Metrics(telemetry_name), traces(env, telemetry_name)
-    aliases = Aliases(metrics_compat) if metrics_compat else None
-    exposition = Exposition(
-        metrics.registry,
-        lambda: chain(
-            readings(live, book, clock),
-            book_readings(books),
-            pressure(live.current.backends, tools),
-            limit_readings(tally, time.time),
-            store_readings(shared),
-        ),
-        aliases,
-    )
-    pulse = Pulse()
-    broadcast = Broadcast(pulse, live, book, clock)
-    live.listeners.append(broadcast.renew)
+    providers, book = ProviderPool(), StatsBook()
     keyring = keyring_of(kept, shared)
     books = None if kept is None else books_of(kept, live, keyring)
-    observers: tuple[Observer, ...] = (metrics, requests, RequestLines(log_sample), pulse, broadcast)
-    if books is not None:
-        observers = (*observers, books.journal)
-    if tracing is not None:
-        observers = (*observers, tracing)
-    keeping = keeping_of(kept, shared)
-    door = Door(keyring, lambda: books is not None and books.journal.full)
-    trace = None if tracing is None else tracing.begin
-    most = Most(in_flight=max_in_flight)
+    seen = seeing(live, book, books, options, clock)
     tools = Tools(
         providers.of,
         book,
-        keeping,
-        observers,
-        clock,
-        time.time,
-        chance,
-        asyncio.sleep,
-        trace=trace,
+        keeping_of(kept, shared),
+        seen.observers,
+        *(clock, time.time, chance, asyncio.sleep),
+        trace=None if seen.tracing is None else seen.tracing.begin,
         limits=limits if books is None else Recorded(limits, books.reservations, time.time),
-        most=most,
+        most=Most(in_flight=options.max_in_flight),
     )
-    live.listeners.append(lambda policy: tools.queues.keep(policy.backends))
-    shadows = Shadows(tools)
-    engine = Engine(live.policy, tools, shadows)
+    gauges = gauges_of(live, tools, books, tally, shared)
+    exposition = Exposition(seen.metrics.registry, gauges, options.aliases)
+    follow(live, tools, providers, seen)
+    engine = Engine(live.policy, tools, Shadows(tools))
     readiness = Readiness(live, book, clock)
-    inside = Inside(live, book, requests, exposition, clock, broadcast, keyring, books, keeping.cache)
+    inside = Inside(live, book, seen.requests, exposition, clock, seen.broadcast, keyring, books, tools.keeping.cache)
+    door = Door(keyring, lambda: books is not None and books.journal.full)
     return Gateway(
         live,
         engine,
-        shadows,
+        engine.shadows,
         providers,
-        requests,
+        seen.requests,
         readiness,
         data_plane(engine, readiness, door),
         Guard(admin_app(inside), admin_key, admin_hosts),
-        broadcast,
+        seen.broadcast,
         shared,
         keyring,
         books,
-        tracing,
+        seen.tracing,
         limits,
-        Probes(live.policy, book, Means(providers, kind_of, clock, chance)) if health_checks else None,
+        Probes(live.policy, book, Means(providers, kind_of, clock, chance)) if options.health_checks else None,
+    )
+
+
+class Seeing(NamedTuple):
+    """What is told of everything that happens."""
+
+    metrics: Metrics
+    requests: RequestLog
+    broadcast: Broadcast
+    tracing: Traces | None
+    observers: tuple[Observer, ...]
+
+
+def seeing(
+    live: LivePolicy, book: StatsBook, books: Books | None, options: Options, clock: Callable[[], float]
+) -> Seeing:
+    """All observers."""
+    telemetry_name = cache(lambda kind: provider_class(kind).kind.telemetry)
+    metrics, requests, pulse = Metrics(telemetry_name), RequestLog(), Pulse()
+    broadcast, tracing = Broadcast(pulse, live, book, clock), traces(options.env, telemetry_name)
+    found: list[Observer] = [metrics, requests, RequestLines(options.log_sample), pulse, broadcast]
+    found += [] if books is None else [books.journal]
+    found += [] if tracing is None else [tracing]
+    return Seeing(metrics, requests, broadcast, tracing, tuple(found))
+
+
+def follow(live: LivePolicy, tools: Tools, providers: ProviderPool, seen: Seeing) -> None:
+    """Let whatever depends on the policy follow it."""
+    providers.keep(live.current.backends)
+    live.preview = Preview(seen.requests, tools.book, tools.clock)
+    live.listeners += [
+        lambda policy: tools.book.forgive(),
+        lambda policy: providers.keep(policy.backends),
+        seen.broadcast.renew,
+        lambda policy: tools.queues.keep(policy.backends),
+    ]
+
+
+def gauges_of(
+    live: LivePolicy, tools: Tools, books: Books | None, tally: LimitTally, shared: RedisStore | None
+) -> Callable[[], Iterator[Reading]]:
+    """What is read when somebody scrapes."""
+    return lambda: chain(
+        readings(live, tools.book, tools.clock),
+        book_readings(books),
+        pressure(live.current.backends, tools),
+        limit_readings(tally, tools.wall),
+        store_readings(shared),
     )
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import redis
 
+from gateway.stores.redis import RedisStore
 from gateway.stores.redis_url import Patience, Place, place
 
 CALM = Patience(connect=5, operation=5, longest=10, hold=0.2)
@@ -116,3 +118,13 @@ class RedisServer:
         """End it."""
         self.kill()
         self.folder.cleanup()
+
+
+async def in_redis(server: RedisServer, scenario: Callable[[RedisStore], Awaitable[None]]) -> None:
+    """Run a scenario with a store that is connected."""
+    store = RedisStore(place(server.url))
+    try:
+        assert await store.open()
+        await scenario(store)
+    finally:
+        await store.close()

@@ -33,6 +33,7 @@ from gateway.telemetry.logs import configure
 from gateway.types import Json
 
 PATIENCE = 5.0  # seconds with a shared store: nobody waits but whoever has typed the command
+LIMITS = ("rpm", "tpm", "concurrency", "usd_per_day", "usd_per_month")
 ONCE = "This is the only time that the key is shown; keep it where nobody else sees it."
 keys = App(
     name="keys",
@@ -68,13 +69,7 @@ def create(
 
     Example: `llama-gateway keys create team-search --routes interactive --rpm 600 --usd-per-day 20`
     """
-    limits = {
-        "rpm": rpm,
-        "tpm": tpm,
-        "concurrency": concurrency,
-        "usd_per_day": usd_per_day,
-        "usd_per_month": usd_per_month,
-    }
+    limits = dict(zip(LIMITS, (rpm, tpm, concurrency, usd_per_day, usd_per_month), strict=True))
     terms: Json = {
         "name": name,
         "routes": routes,

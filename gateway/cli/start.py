@@ -66,13 +66,8 @@ async def serve(
         live,
         admin_key,
         frozenset({settings.admin_host}),
-        metrics_compat=settings.metrics_compat,
-        store_url=settings.store_url,
         kept=lasting,
-        env=os.environ,
-        max_in_flight=settings.max_inflight,
-        log_sample=settings.log_sample,
-        health_checks=settings.health_checks,
+        options=options_of(settings),
     )
     await gateway.keyring.tried()
     check_open(settings, live, gateway.keyring.needed)
@@ -84,6 +79,18 @@ async def serve(
     )
     drain = Drain(settings.drain_accept_seconds, settings.drain_seconds)
     await app.run(gateway, opened, lambda: ready(started), drain)
+
+
+def options_of(settings: Settings) -> app.Options:
+    """What of the settings the gateway itself is made with."""
+    return app.Options(
+        settings.metrics_compat,
+        settings.store_url,
+        os.environ,
+        settings.max_inflight,
+        settings.log_sample,
+        settings.health_checks,
+    )
 
 
 def run(main: Callable[[Redaction], Coroutine[None, None, None]], settings: Settings) -> int:

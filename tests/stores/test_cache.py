@@ -16,9 +16,8 @@ from gateway.stores import cache_redis
 from gateway.stores.cache import ENTRY_BYTES, OVERHEAD, Cache, Entry, Held, MemoryCache, Purge, cache_key, tenant_of
 from gateway.stores.cache_redis import KEYS, RedisCache, kept, packed
 from gateway.stores.redis import RedisStore
-from gateway.stores.redis_url import place
 from gateway.types import CacheControl, Caller, Team, Usage
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, in_redis
 from tests.routing.samples import BODY, request
 
 LIMIT = 5000
@@ -64,16 +63,6 @@ Runs = Callable[[Callable[[Cache, Clock], Awaitable[None]]], None]
 
 async def as_coroutine(what: Awaitable[None]) -> None:
     await what
-
-
-async def in_redis(server: RedisServer, scenario: Callable[[RedisStore], Awaitable[None]]) -> None:
-    """Run a scenario with a store that is connected."""
-    store = RedisStore(place(server.url))
-    try:
-        assert await store.open()
-        await scenario(store)
-    finally:
-        await store.close()
 
 
 async def one(of: Cache, key: bytes = b"a") -> Entry | None:

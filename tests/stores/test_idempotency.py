@@ -22,8 +22,7 @@ from gateway.stores.idempotency import (
 )
 from gateway.stores.idempotency_redis import KEYS, RedisOnce, packed, unpacked
 from gateway.stores.redis import RedisStore
-from gateway.stores.redis_url import place
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, in_redis
 
 ANSWER = Replay(200, ((b"content-type", b"application/json"), (b"x-odd", b"\xe9")), b'{"choices":[]}')
 Scenario = Callable[[Once], Awaitable[None]]
@@ -32,15 +31,6 @@ Runs = Callable[[Scenario], None]
 
 def claim(body: bytes = b"{}", key: str = "key-1", caller: str = "search") -> Claim:
     return claimed(b"secret", caller, "chat", key, body)
-
-
-async def in_redis(server: RedisServer, scenario: Callable[[RedisStore], Awaitable[None]]) -> None:
-    store = RedisStore(place(server.url))
-    try:
-        assert await store.open()
-        await scenario(store)
-    finally:
-        await store.close()
 
 
 async def in_memory(scenario: Scenario) -> None:
