@@ -115,6 +115,9 @@ class Options:
         return Aliases(self.metrics_compat) if self.metrics_compat else None
 
 
+NO_OPTIONS = Options()
+
+
 def build(
     live: LivePolicy,
     admin_key: str,
@@ -122,10 +125,9 @@ def build(
     chance: Callable[[], float] = random.random,
     clock: Callable[[], float] = time.monotonic,
     kept: Kept | None = None,
-    options: Options | None = None,
+    options: Options = NO_OPTIONS,
 ) -> Gateway:
     """A gateway for a policy; nothing is opened yet. Raises StoreUrlError."""
-    options = options or Options()
     shared, tally = shared_store(options.store_url), LimitTally()
     limits = MemoryLimits(clock, tally=tally) if shared is None else RedisLimits(shared, clock, tally=tally)
     providers, book = ProviderPool(), StatsBook()

@@ -76,7 +76,7 @@ class Keyring:
         self.made_for = policy
 
     async def refresh(self) -> bool:
-        """Read what has changed; True when anything has. Raises StateAway, StateRefused or StoreAway.
+        """Read the callers if there was a change; True when they are others now. Raises StateAway, StateRefused or StoreAway.
 
         Once there has been a caller a key is needed, also when the last one has gone: what was locked stays so until
         the gateway is started anew.
@@ -88,8 +88,9 @@ class Keyring:
         fresh = tuple(await self.store.all())
         self.checked = self.clock()
         self.needed = bool(fresh) or (self.needed and self.seen is not None)
+        others = fresh != self.stored
         self.stored, self.seen, self.made_for = fresh, count, None
-        return True
+        return others
 
     async def follow(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Keep up with the store, for as long as this is awaited."""
