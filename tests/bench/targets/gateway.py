@@ -69,5 +69,5 @@ class Gateway:
             model="bench",
             cached_model="bench-cache",
             missing_model="bench-cache",
-            env=environment({"GATEWAY_STATE_DIR": str(folder / "state")}),
+            env=environment({"GATEWAY_STATE_DIR": str(folder / "state"), "GATEWAY_DRAIN_ACCEPT_SECONDS": "0"}),
         )
