@@ -76,7 +76,7 @@ class Keyring:
         self.made_for = policy
 
     async def refresh(self) -> bool:
-        """Read the callers if there was a change; True when they are others now. Raises StateAway, StateRefused or StoreAway.
+        """Look for a change; True when the callers are others now. Raises StateAway, StateRefused or StoreAway.
 
         Once there has been a caller a key is needed, also when the last one has gone: what was locked stays so until
         the gateway is started anew.
