@@ -283,3 +283,49 @@ def test_failure_of_an_attempt_beside_another_may_be_repeated_later() -> None:
     order.hear_all([(second, fault()), (second, errors.InternalError("a defect"))])
     third = order.next(first.choice, errors.FirstTokenTimeout("silent"))
     assert third is not None and third.choice == B
+
+
+def test_backoff_doubles_with_each_round() -> None:
+    order = turns(A, B, attempts=9, chance=0.5)
+    turn = order.next()
+    waits = []
+    while turn is not None:
+        waits.append(turn.wait)
+        turn = order.next(turn.choice, fault())
+    assert waits == [0.0, 0.0, 0.5 * backoff(1), 0.5 * backoff(2)]
+    assert backoff(2) == 2 * backoff(1)
+
+
+def test_only_those_of_the_same_model_go_on_while_there_are_any() -> None:
+    small = Choice(deployment("e", "llama-3.1-8b-instruct"), 1.0, NO_FORECAST, 0)
+    order = turns(A, B, small, C)
+    order.next()
+    order.near("llama-3.1-8b-instruct")
+    assert list(order.ahead()) == [small]
+    order.near("nobody's")
+    assert list(order.ahead()) == [small]
+
+
+def test_nobody_joins_when_no_attempt_is_left() -> None:
+    order = turns(A, attempts=1)
+    order.next()
+    assert order.joined([B]) is None
+
+
+def test_whoever_was_asked_does_not_join_again() -> None:
+    order = turns(A, attempts=3)
+    order.next()
+    joined = order.joined([A, B])
+    assert joined is not None and joined.choice == B
+    assert list(order.ahead()) == []
+
+
+@pytest.mark.parametrize(("attempts", "left"), [(2, True), (1, False)])
+def test_larger_model_is_left_only_while_an_attempt_is(attempts: int, left: bool) -> None:
+    small, large = (
+        Choice(deployment(name, size=size), 1.0, NO_FORECAST, 0) for name, size in (("s", 8.0), ("l", 70.0))
+    )
+    order = turns(small, large, attempts=attempts)
+    first = order.next()
+    assert first is not None
+    assert order.larger_left(first.choice) is left

@@ -12,11 +12,14 @@ from gateway.routing.breaker import (
     OPEN_SECONDS,
     OPEN_SECONDS_MAX,
     RAMP,
+    WINDOW,
     Breaker,
     Window,
     answering,
     failed,
     free,
+    held,
+    let_go,
     open_seconds,
     share,
     spared,
@@ -57,6 +60,57 @@ def test_half_of_ten_attempts_open_it_though_no_five_failed_in_a_row() -> None:
         assert breaker.closed
         breaker = failed(breaker, NOW, NOW, 0.5) if attempt % 2 else succeeded(breaker, NOW, NOW)
     assert breaker.because == "5 of 10 attempts failed"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "trouble"),
+    [
+        ((6, 3), (4, 2), "5 of 10 attempts failed"),
+        ((6, 3), (4, 1), ""),
+        ((6, 3), (3, 2), ""),
+        ((0, 0), (10, 9), "9 of 10 attempts failed"),
+        ((10, 9), (1, 0), "9 of 11 attempts failed"),
+    ],
+)
+def test_attempts_of_both_spans_are_counted_together(
+    before: tuple[int, int], after: tuple[int, int], trouble: str
+) -> None:
+    window = Window()
+    for now, (tries, bad) in ((NOW, before), (NOW + WINDOW / 2, after)):
+        for attempt in range(tries):
+            window = window.after(now, int(attempt < bad))
+    assert window.trouble == trouble
+
+
+def test_deployment_that_is_known_not_to_be_well_is_out_as_long_as_that_is_said() -> None:
+    out = held(FRESH, NOW + 10, "ill")
+    assert (state(out, NOW), out.until, out.because, out.openings) == ("open", NOW + 10, "ill", 1)
+    assert held(out, NOW + 5, "ill") is out
+    assert held(out, NOW + 10, "ill") is out
+    assert held(out, NOW + 20, "ill").until == NOW + 20
+
+
+def test_deployment_that_is_well_again_is_tried_at_once() -> None:
+    out = held(FRESH, NOW + 10, "ill")
+    back = let_go(out, NOW + 1, "ill")
+    assert state(back, NOW + 1) == "half_open"
+    assert free(back, NOW + 1)
+
+
+def test_what_is_out_for_its_faults_is_not_let_go_for_being_well() -> None:
+    out = after_faults(5)
+    assert let_go(out, NOW + 1, "ill") is out
+    assert let_go(FRESH, NOW, "") is FRESH
+    tried = held(FRESH, NOW + 10, "ill")
+    assert let_go(tried, NOW + 10, "ill") is tried
+
+
+@pytest.mark.parametrize(("later", "openings"), [(RAMP, 2), (RAMP + 1, 1)])
+def test_openings_add_up_unless_it_was_closed_for_longer_than_the_ramp(later: float, openings: int) -> None:
+    opened = after_faults(5)
+    closed = closed_again(opened, opened.until)
+    assert closed.closed
+    assert after_faults(5, closed, closed.since + later).openings == openings
 
 
 @pytest.mark.parametrize("each", [2.0, 3.0])

@@ -28,6 +28,22 @@ def test_twenty_answers_give_one_back_until_it_is_whole_again() -> None:
     assert slots == [2] * GROWTH
 
 
+def test_each_twenty_answers_allow_one_request_more() -> None:
+    known: Allowance | None = Allowance(7.0)
+    limits = []
+    for answer in range(3 * GROWTH):
+        assert known is not None, answer
+        limits.append(known.limit)
+        known = grown(known, 10)
+    assert limits == [7.0] * GROWTH + [8.0] * GROWTH + [9.0] * GROWTH
+    assert known is None
+
+
+def test_request_that_was_sent_when_the_limit_was_cut_may_cut_it_again() -> None:
+    once = cut(None, 10, 0.0, 1.0)
+    assert cut(once, 10, 1.0, 2.0).limit < once.limit
+
+
 @given(st.integers(1, 512), st.lists(st.booleans(), max_size=200))
 def test_limit_is_never_below_one_and_always_below_the_own_one(most: int, overloads: list[bool]) -> None:
     known: Allowance | None = None
